@@ -32,7 +32,7 @@ class ChunkVerifier(Protocol):
         """Check the next chunk (also the empty last one) by the hexadecimal SHA-256 of its data, or SignatureDoesNotMatch."""
 
     def trailer(self, sha256: str, signature: str) -> None:
-        """Check the trailer by the hexadecimal SHA-256 of its canonical lines (`name:value\\n` each), or SignatureDoesNotMatch."""
+        """Check the trailer by the hex SHA-256 of its canonical lines (`name:value\\n` each), or SignatureDoesNotMatch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,7 +304,7 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a listing; `entries` and `prefixes` each in order. `next` is the `after` of the following page, empty at the end."""
+    """A page; `entries` and `prefixes` each in order. `next` is the `after` of the following page, empty at the end."""
 
     entries: Sequence[Entry]
     prefixes: Sequence[str] = ()
@@ -425,7 +425,7 @@ class Backend(Protocol):
         """Open for reading; the caller closes. Raises NoSuchBucket, NoSuchKey, NotModified, PreconditionFailed, InvalidRange."""
 
     async def put_object(self, ref: Ref, payload: Payload, how: Write = Write()) -> ObjectInfo:
-        """Store the payload under the key. Raises NoSuchBucket (before it reads), PreconditionFailed, and what the payload raises.
+        """Store the payload under the key. Raises NoSuchBucket (before it reads), PreconditionFailed, the payload's errors.
 
         If-Match on a missing key is NoSuchKey.
         """
