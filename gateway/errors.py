@@ -245,3 +245,5 @@ ServerSideEncryptionConfigurationNotFoundError = _kind(
     404,
     "The server side encryption configuration was not found",
 )
+AccessForbidden = _kind("AccessForbidden", 403, "CORSResponse: CORS is not enabled for this bucket.")
+NoSuchConfiguration = _kind("NoSuchConfiguration", 404, "The specified configuration does not exist.")

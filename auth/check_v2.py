@@ -1,0 +1,84 @@
+"""Signature version 2 on a request: in the Authorization header, and in the query (a presigned URL).
+
+All `x-amz-*` headers are part of what version 2 signs. They count as headers only: a parameter of the same name in a
+presigned URL does not stand in for one, for nothing here would act on it.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
+"""
+
+from collections.abc import Iterator
+
+from auth import sigv2, sigv4
+from auth.checks import Rules, SignedRequest, check_skew, iso, known, request_time, shown
+from auth.credential import Credential
+from auth.identity import Verified
+from auth.payload import is_streaming, verified
+from gateway.errors import AccessDenied, InvalidArgument, InvalidRequest, SignatureDoesNotMatch
+
+_REQUIRED = ("Signature", "Expires", "AWSAccessKeyId")
+
+
+def verify_header(request: SignedRequest, rules: Rules) -> Verified:
+    """Verify `Authorization: AWS key:signature`."""
+    headers = request.headers
+    access_key, colon, signature = headers["authorization"].partition(" ")[2].strip().rpartition(":")
+    if not (colon and access_key and signature):
+        raise InvalidArgument(
+            "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
+            ArgumentName="Authorization",
+        )
+    credential = known(rules.lookup, access_key)
+    check_skew(request_time(headers), rules)
+    date = "" if "x-amz-date" in headers else headers["date"].strip()
+    return _prove(request, credential, signature, date, presigned=False)
+
+
+def verify_query(request: SignedRequest, rules: Rules) -> Verified:
+    """Verify a presigned URL."""
+    params = request.params
+    if not all(params.get(name) for name in _REQUIRED):
+        raise AccessDenied(
+            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+        )
+    credential = known(rules.lookup, params["AWSAccessKeyId"])
+    expires = params["Expires"]
+    if not (expires.isascii() and expires.isdigit()) or len(expires) > 15:
+        raise AccessDenied(f"Invalid date (should be seconds since epoch): {shown(expires)}")
+    if rules.now > int(expires):
+        raise AccessDenied("Request has expired", Expires=iso(int(expires)), ServerTime=iso(rules.now))
+    signature = params["Signature"].replace(" ", "+")
+    return _prove(request, credential, signature, expires, presigned=True)
+
+
+def _prove(
+    request: SignedRequest, credential: Credential, signature: str, date: str, *, presigned: bool
+) -> Verified:
+    if is_streaming(request.headers.get("x-amz-content-sha256")):
+        raise InvalidRequest("A STREAMING payload needs signature version 4.")
+    text = ""
+    for resource in _resources(request, presigned=presigned):
+        text = sigv2.string_to_sign(request.method, request.headers, date, resource)
+        if sigv4.same(sigv2.sign(credential.secret_key, text), signature):
+            return verified(credential.access_key, "v2", presigned, sigv4.UNSIGNED_PAYLOAD)
+    raise SignatureDoesNotMatch(
+        AWSAccessKeyId=credential.access_key, SignatureProvided=shown(signature), StringToSign=text
+    )
+
+
+def _resources(request: SignedRequest, *, presigned: bool) -> Iterator[str]:
+    """The canonical resource as different clients understand it.
+
+    Older clients know fewer subresources. That is borne in the header, which its sender made for this very request,
+    but not in a presigned URL, which somebody else completes.
+    """
+    path, query = request.raw_path, request.raw_query
+    if request.host_style:
+        path = sigv2.bucket_path(request.bucket) + path
+    known_words = (sigv2.SUBRESOURCES,) if presigned else (sigv2.SUBRESOURCES, sigv2.ALWAYS_SIGNED)
+    seen = set[str]()
+    for words in known_words:
+        for plus in (False, True):
+            resource = sigv2.canonical_resource(path, query, words, plus=plus)
+            if resource not in seen:
+                seen.add(resource)
+                yield resource

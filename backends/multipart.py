@@ -1,0 +1,184 @@
+"""How parts become an object: pure rules, the same for every backend.
+
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+"""
+
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from awscrt.checksums import combine_crc32, combine_crc32c, combine_crc64nvme
+
+from backends.base import (
+    MIN_PART_BYTES,
+    Checksum,
+    ChecksumType,
+    ChosenPart,
+    Completion,
+    PartInfo,
+    UploadInfo,
+    Write,
+)
+from backends.checksums import digest
+from gateway.errors import (
+    BadDigest,
+    EntityTooSmall,
+    InvalidPart,
+    InvalidPartOrder,
+    InvalidRequest,
+    MalformedXML,
+)
+
+DEFAULT_ALGORITHM = "CRC64NVME"
+"""What S3 keeps of an object when the client announced no algorithm (since 2025)."""
+
+Combine = Callable[[int, int, int], int]
+
+
+class Crc(NamedTuple):
+    """A checksum that can be put together: crc(a + b) from crc(a), crc(b) and the length of b."""
+
+    combine: Combine
+    width: int
+    """Bytes."""
+
+
+CRCS = {
+    "CRC32": Crc(combine_crc32, 4),
+    "CRC32C": Crc(combine_crc32c, 4),
+    "CRC64NVME": Crc(combine_crc64nvme, 8),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The outcome of a completion: the object's size (bytes), ETag and checksum, and its parts in order."""
+
+    size: int
+    etag: str
+    checksum: Checksum | None
+    parts: tuple[PartInfo, ...]
+
+
+def algorithm_of(write: Write) -> str:
+    """The checksum algorithm of an upload's parts."""
+    return write.checksum_algorithm or DEFAULT_ALGORITHM
+
+
+def type_of(write: Write) -> ChecksumType:
+    """How the upload's parts make one checksum: as announced, else what S3 takes for the algorithm."""
+    if write.checksum_type is not None:
+        return write.checksum_type
+    full = algorithm_of(write) == DEFAULT_ALGORITHM
+    return ChecksumType.FULL_OBJECT if full else ChecksumType.COMPOSITE
+
+
+def multipart_etag(etags: Sequence[str]) -> str:
+    """The MD5 of the parts' binary MD5s, `-`, and their number; empty if one of them is no MD5."""
+    try:
+        joined = b"".join(map(bytes.fromhex, etags))
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(joined).hexdigest()}-{len(etags)}"
+
+
+def assemble(upload: UploadInfo, stored: Mapping[int, PartInfo], how: Completion) -> Assembly:
+    """Choose and check the parts.
+
+    Raises MalformedXML (no parts), InvalidPartOrder, InvalidPart, EntityTooSmall, BadDigest (the checksum of the whole),
+    InvalidRequest (the size, or a checksum of another kind).
+    """
+    if not how.parts:
+        raise MalformedXML()
+    _check_order(how.parts)
+    algorithm = algorithm_of(upload.write)
+    parts = tuple(_chosen(upload, stored, line, algorithm) for line in how.parts)
+    _check_sizes(parts)
+    size = sum(part.size for part in parts)
+    if how.size is not None and how.size != size:
+        raise InvalidRequest(
+            f"The provided 'x-amz-mp-object-size' header value {how.size} does not match what was computed: {size}"
+        )
+    checksum = _whole(algorithm, type_of(upload.write), parts)
+    _check_whole(how.checksum, checksum)
+    return Assembly(size, multipart_etag([part.etag for part in parts]), checksum, parts)
+
+
+def _check_order(lines: Sequence[ChosenPart]) -> None:
+    numbers = [line.number for line in lines]
+    if any(first >= second for first, second in pairwise(numbers)):
+        raise InvalidPartOrder()
+
+
+def _chosen(upload: UploadInfo, stored: Mapping[int, PartInfo], line: ChosenPart, algorithm: str) -> PartInfo:
+    part = stored.get(line.number)
+    if part is None or part.etag != line.etag or not _same_checksum(line.checksum, part, algorithm):
+        raise InvalidPart(UploadId=upload.upload, PartNumber=line.number, ETag=line.etag)
+    return part
+
+
+def _same_checksum(expected: Checksum | None, part: PartInfo, algorithm: str) -> bool:
+    if expected is None:
+        return True
+    return expected.algorithm == algorithm and expected.value == part.checksum
+
+
+def _check_sizes(parts: Sequence[PartInfo]) -> None:
+    for part in parts[:-1]:
+        if part.size < MIN_PART_BYTES:
+            raise EntityTooSmall(
+                ProposedSize=part.size,
+                MinSizeAllowed=MIN_PART_BYTES,
+                PartNumber=part.number,
+                ETag=part.etag,
+            )
+
+
+def _whole(algorithm: str, kind: ChecksumType, parts: Sequence[PartInfo]) -> Checksum | None:
+    """The checksum of all parts; None if a part has none (kept before checksums, or by another store)."""
+    if any(part.checksum is None for part in parts):
+        return None
+    if kind is ChecksumType.COMPOSITE:
+        return Checksum(algorithm, composite(algorithm, (part.checksum or "" for part in parts)), kind)
+    return Checksum(algorithm, full_object(algorithm, parts), kind)
+
+
+def composite(algorithm: str, values: Iterable[str]) -> str:
+    """The checksum of the parts' binary checksums, `-`, and their number."""
+    raw = [b64decode(value) for value in values]
+    return f"{digest(algorithm, b''.join(raw))}-{len(raw)}"
+
+
+def full_object(algorithm: str, parts: Sequence[PartInfo]) -> str:
+    """The checksum of the whole, put together from those of its parts. Raises InvalidRequest for a hash."""
+    crc = CRCS.get(algorithm)
+    if crc is None:
+        raise InvalidRequest(
+            f"The FULL_OBJECT checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+        )
+    total = 0
+    for part in parts:
+        value = int.from_bytes(b64decode(part.checksum or ""), "big")
+        total = crc.combine(total, value, part.size)
+    return b64encode(total.to_bytes(crc.width, "big")).decode()
+
+
+def _check_whole(expected: Checksum | None, computed: Checksum | None) -> None:
+    if expected is None or computed is None:
+        return
+    if expected.algorithm != computed.algorithm:
+        raise InvalidRequest(
+            f"The upload was created using the {computed.algorithm} checksum mode. "
+            f"The complete request must use the same checksum mode."
+        )
+    # A client may leave out the number of parts behind a composite checksum.
+    if expected.value not in (computed.value, computed.value.partition("-")[0]):
+        raise BadDigest(
+            f"The {computed.algorithm} you specified did not match the calculated checksum.",
+            ExpectedDigest=expected.value,
+            CalculatedDigest=computed.value,
+        )

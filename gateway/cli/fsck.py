@@ -1,0 +1,5 @@
+"""`s3gw fsck`."""
+
+
+def fsck() -> None:
+    """Check the store."""

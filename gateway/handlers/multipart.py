@@ -1,0 +1,269 @@
+"""Multipart uploads: create, upload a part, list, complete, abort."""
+
+from urllib.parse import quote
+
+from auth.identity import OWNER_ID, OWNER_NAME
+from backends.base import (
+    MAX_OBJECT_BYTES,
+    MAX_PARTS,
+    Checksum,
+    ChecksumType,
+    Completion,
+    ObjectInfo,
+    PartInfo,
+    UploadInfo,
+    UploadQuery,
+)
+from gateway import xml
+from gateway.checksums import ALGORITHMS, BY_HEADER, ExpectedChecksum, expected_checksum, is_digest
+from gateway.conditions import iso_date, write_conditions
+from gateway.context import Context
+from gateway.errors import InvalidRequest
+from gateway.handlers.listing import common_prefixes
+from gateway.handlers.parameters import Encoding, integer
+from gateway.metadata import write_of
+from gateway.reply import Reply, document
+
+_COMPOSITE_ONLY = frozenset({"SHA1", "SHA256"})
+_FULL_ONLY = frozenset({"CRC64NVME"})
+_PERSON = (xml.element("ID", OWNER_ID), xml.element("DisplayName", OWNER_NAME))
+
+
+async def create_multipart_upload(context: Context) -> Reply:
+    """Begin an upload and answer its id."""
+    algorithm, kind = _announced(context)
+    write = write_of(
+        context.request,
+        write_conditions({}),
+        checksum_algorithm=algorithm,
+        checksum_type=kind,
+    )
+    upload = await context.multipart.create_upload(context.ref, write)
+    headers = (
+        {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind.value}
+        if algorithm and kind
+        else {}
+    )
+    body = xml.document(
+        "InitiateMultipartUploadResult",
+        xml.element("Bucket", context.request.bucket),
+        xml.element("Key", context.request.key),
+        xml.element("UploadId", upload.upload),
+    )
+    return document(body, headers=headers)
+
+
+async def upload_part(context: Context) -> Reply:
+    """Store one part of an upload."""
+    number = part_number(context)
+    upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
+    async with context.body(part_checksum(context, upload)) as body:
+        part = await context.multipart.put_part(context.ref, upload.upload, number, body)
+    headers = {"etag": f'"{part.etag}"'}
+    algorithm = upload.write.checksum_algorithm
+    if algorithm and part.checksum:
+        headers[ALGORITHMS[algorithm].header] = part.checksum
+    return Reply(200, headers)
+
+
+async def list_parts(context: Context) -> Reply:
+    """Answer a page of the parts received."""
+    encoding = Encoding(context)
+    after = integer(context, "part-number-marker", 0)
+    limit = integer(context, "max-parts", 1000)
+    page = await context.multipart.list_parts(context.ref, context.param("uploadId"), after, min(limit, 1000))
+    upload = page.upload
+    body = xml.document(
+        "ListPartsResult",
+        xml.element("Bucket", context.request.bucket),
+        xml.element("Key", xml.Markup(encoding(context.request.key))),
+        xml.element("UploadId", upload.upload),
+        xml.element("Initiator", *_PERSON),
+        xml.element("Owner", *_PERSON),
+        xml.element("StorageClass", upload.write.storage_class),
+        xml.element("PartNumberMarker", after),
+        xml.element("NextPartNumberMarker", page.next or (page.parts[-1].number if page.parts else 0)),
+        xml.element("MaxParts", limit),
+        xml.element("IsTruncated", bool(page.next)),
+        xml.element("EncodingType", "url") if encoding.url else None,
+        *_checksum_kind(upload),
+        *(_part(part, upload) for part in page.parts),
+    )
+    return document(body)
+
+
+async def complete_multipart_upload(context: Context) -> Reply:
+    """Put the parts together."""
+    data = await context.document(checksum=False)
+    size = integer(context, "x-amz-mp-object-size", -1, high=MAX_OBJECT_BYTES, header=True)
+    how = Completion(
+        xml.read_complete(data),
+        write_conditions(context.request.headers),
+        _whole_checksum(context),
+        None if size < 0 else size,
+    )
+    info = await context.multipart.complete_upload(context.ref, context.param("uploadId"), how)
+    body = xml.document(
+        "CompleteMultipartUploadResult",
+        xml.element("Location", _location(context)),
+        xml.element("Bucket", context.request.bucket),
+        xml.element("Key", context.request.key),
+        xml.element("ETag", f'"{info.etag}"'),
+        *checksum_elements(info),
+    )
+    return document(body)
+
+
+async def abort_multipart_upload(context: Context) -> Reply:
+    """Drop an upload and its parts."""
+    await context.multipart.abort_upload(context.ref, context.param("uploadId"))
+    return Reply(204)
+
+
+async def list_multipart_uploads(context: Context) -> Reply:
+    """Answer a page of the uploads in flight."""
+    encoding = Encoding(context)
+    limit = integer(context, "max-uploads", 1000)
+    query = UploadQuery(
+        context.param("prefix"),
+        context.param("delimiter"),
+        context.param("key-marker"),
+        context.param("upload-id-marker") if context.param("key-marker") else "",
+        min(limit, 1000),
+    )
+    page = await context.multipart.list_uploads(context.request.bucket, query)
+    encoding.adapt(
+        [query.prefix, query.after, page.next, *page.prefixes, *(upload.key for upload in page.uploads)]
+    )
+
+    def text(name: str, value: str) -> xml.Markup:
+        return xml.element(name, xml.Markup(encoding(value)))
+
+    body = xml.document(
+        "ListMultipartUploadsResult",
+        xml.element("Bucket", context.request.bucket),
+        text("KeyMarker", query.after),
+        xml.element("UploadIdMarker", query.after_upload),
+        text("NextKeyMarker", page.next),
+        xml.element("NextUploadIdMarker", page.next_upload),
+        text("Prefix", query.prefix),
+        text("Delimiter", query.delimiter) if query.delimiter else None,
+        xml.element("EncodingType", "url") if encoding.url else None,
+        xml.element("MaxUploads", limit),
+        xml.element("IsTruncated", bool(page.next)),
+        *(_upload(upload, encoding) for upload in page.uploads),
+        xml.Markup("".join(common_prefixes(page.prefixes, encoding))),
+    )
+    return document(body)
+
+
+def part_number(context: Context) -> int:
+    """`partNumber` of an upload. Raises InvalidArgument."""
+    if not context.param("partNumber"):
+        raise InvalidRequest("Missing required parameter: partNumber")
+    return integer(context, "partNumber", 0, low=1, high=MAX_PARTS)
+
+
+def part_checksum(context: Context, upload: UploadInfo) -> ExpectedChecksum | None:
+    """The checksum of a part: by the upload's algorithm, which a part may not change. Raises InvalidRequest."""
+    algorithm = upload.write.checksum_algorithm
+    expected = expected_checksum(context.request.headers, default=algorithm or "CRC64NVME")
+    if algorithm and expected and expected.algorithm != algorithm:
+        raise InvalidRequest(
+            f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, "
+            f"actual checksum Type: {expected.algorithm.lower()}"
+        )
+    return expected
+
+
+def checksum_elements(info: ObjectInfo) -> list[xml.Markup]:
+    """The checksum of an object as elements of an answer."""
+    if info.checksum is None:
+        return []
+    return [
+        xml.element(ALGORITHMS[info.checksum.algorithm].element, info.checksum.value),
+        xml.element("ChecksumType", info.checksum.type.value),
+    ]
+
+
+def _announced(context: Context) -> tuple[str | None, ChecksumType | None]:
+    """Algorithm and type that CreateMultipartUpload announces. Raises InvalidRequest where they do not go together."""
+    algorithm = context.header("x-amz-checksum-algorithm").upper() or None
+    kind = context.header("x-amz-checksum-type").upper() or None
+    if algorithm is None:
+        if kind is not None:
+            raise InvalidRequest(
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+            )
+        return None, None
+    if algorithm not in ALGORITHMS:
+        raise InvalidRequest(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+            + str(list(ALGORITHMS))
+        )
+    if kind is None:
+        return algorithm, ChecksumType.FULL_OBJECT if algorithm in _FULL_ONLY else ChecksumType.COMPOSITE
+    if kind not in ChecksumType.__members__:
+        raise InvalidRequest("Value for x-amz-checksum-type header is invalid.")
+    forbidden = _COMPOSITE_ONLY if kind == "FULL_OBJECT" else _FULL_ONLY
+    if algorithm in forbidden:
+        raise InvalidRequest(
+            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+        )
+    return algorithm, ChecksumType(kind)
+
+
+def _whole_checksum(context: Context) -> Checksum | None:
+    """The checksum that CompleteMultipartUpload expects of the object; `-N` at the end makes it composite."""
+    found = [name for name in BY_HEADER if name in context.request.headers]
+    if not found:
+        return None
+    value = context.header(found[0])
+    digest, dash, _ = value.partition("-")
+    algorithm = BY_HEADER[found[0]].name
+    if len(found) > 1 or not is_digest(algorithm, digest):
+        raise InvalidRequest(f"Value for {found[0]} header is invalid.")
+    composite = bool(dash) or context.header("x-amz-checksum-type").upper() == "COMPOSITE"
+    return Checksum(algorithm, value, ChecksumType.COMPOSITE if composite else ChecksumType.FULL_OBJECT)
+
+
+def _checksum_kind(upload: UploadInfo) -> list[xml.Markup]:
+    write = upload.write
+    if write.checksum_algorithm is None or write.checksum_type is None:
+        return []
+    return [
+        xml.element("ChecksumAlgorithm", write.checksum_algorithm),
+        xml.element("ChecksumType", write.checksum_type.value),
+    ]
+
+
+def _part(part: PartInfo, upload: UploadInfo) -> xml.Markup:
+    algorithm = upload.write.checksum_algorithm
+    return xml.element(
+        "Part",
+        xml.element("PartNumber", part.number),
+        xml.element("LastModified", iso_date(part.modified)),
+        xml.element("ETag", f'"{part.etag}"'),
+        xml.element("Size", part.size),
+        xml.element(ALGORITHMS[algorithm].element, part.checksum) if algorithm and part.checksum else None,
+    )
+
+
+def _upload(upload: UploadInfo, encoding: Encoding) -> xml.Markup:
+    return xml.element(
+        "Upload",
+        xml.element("Key", xml.Markup(encoding(upload.key))),
+        xml.element("UploadId", upload.upload),
+        xml.element("Initiator", *_PERSON),
+        xml.element("Owner", *_PERSON),
+        xml.element("StorageClass", upload.write.storage_class),
+        xml.element("Initiated", iso_date(upload.initiated)),
+        *_checksum_kind(upload),
+    )
+
+
+def _location(context: Context) -> str:
+    request = context.request
+    base = context.services.public_url or f"{request.scheme}://{request.headers.get('host', '')}"
+    bucket = "" if request.host_style else f"/{request.bucket}"
+    return f"{base}{bucket}/{quote(request.key)}"

@@ -1,0 +1,185 @@
+"""GetObject, HeadObject, PutObject, DeleteObject, DeleteObjects, GetObjectAttributes."""
+
+from backends.base import Content, Deleted, Doomed, PartInfo, Read
+from gateway import xml
+from gateway.checksums import ALGORITHMS
+from gateway.conditions import delete_conditions, http_date, parse_range, read_conditions, write_conditions
+from gateway.context import Context
+from gateway.errors import InternalError, InvalidArgument, InvalidRequest, MissingRequestBodyError, S3Error
+from gateway.handlers.parameters import integer, object_ref
+from gateway.metadata import checksum_headers, object_headers, overrides, write_of
+from gateway.reply import Reply, document
+
+_ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
+
+
+async def get_object(context: Context) -> Reply:
+    """Answer the object, a range (206), or a part of it."""
+    how = _read(context)
+    changed = _overrides(context)
+    content = await context.backend.open_object(object_ref(context), how)
+    try:
+        headers = object_headers(content, context.request)
+    except BaseException:
+        content.close()
+        raise
+    headers.update(changed)
+    return Reply(_status(content), headers, content.body, content.span.length, content)
+
+
+async def head_object(context: Context) -> Reply:
+    """Answer what GetObject would, without the bytes."""
+    changed = _overrides(context)
+    content = await context.backend.head_object(object_ref(context), _read(context))
+    headers = object_headers(content, context.request)
+    headers.update(changed)
+    return Reply(_status(content), headers, length=content.span.length)
+
+
+async def put_object(context: Context) -> Reply:
+    """Store the body under the key, after all of it was received and verified."""
+    write = write_of(context.request, write_conditions(context.request.headers))
+    async with context.body() as body:
+        info = await context.backend.put_object(context.ref, body, write)
+    headers = {"etag": f'"{info.etag}"', **checksum_headers(info)}
+    if info.checksum:
+        headers["x-amz-object-size"] = str(info.size)
+    return Reply(200, headers)
+
+
+async def delete_object(context: Context) -> Reply:
+    """Remove the object; a missing one is no error."""
+    conditions = delete_conditions(context.request.headers)
+    await context.backend.delete_object(object_ref(context), conditions)
+    return Reply(204)
+
+
+async def delete_objects(context: Context) -> Reply:
+    """Remove up to 1,000 objects; the answer tells each outcome truly."""
+    data = await context.document()
+    if not data:
+        raise MissingRequestBodyError()
+    doomed, quiet = xml.read_delete(data)
+    outcomes = await context.backend.delete_objects(
+        context.request.bucket, [_current(item) for item in doomed]
+    )
+    lines = [_outcome(outcome) for outcome in outcomes if outcome.error or not quiet]
+    return document(xml.document("DeleteResult", *lines))
+
+
+async def get_object_attributes(context: Context) -> Reply:
+    """Answer the chosen attributes of an object as XML."""
+    wanted = _chosen_attributes(context)
+    content = await context.backend.head_object(
+        object_ref(context), Read(conditions=read_conditions(context.request.headers))
+    )
+    info = content.info
+    parts = [
+        part
+        for part in info.parts
+        if part.number > integer(context, "x-amz-part-number-marker", 0, header=True)
+    ]
+    limit = integer(context, "x-amz-max-parts", 1000, header=True)
+    elements = {
+        "ETag": xml.element("ETag", info.etag),
+        "Checksum": _checksum_element(content),
+        "ObjectParts": _parts_element(content, parts[:limit], limit, len(parts) > limit),
+        "StorageClass": xml.element("StorageClass", info.storage_class),
+        "ObjectSize": xml.element("ObjectSize", info.size),
+    }
+    body = xml.document(
+        "GetObjectAttributesResponse", *(elements[name] for name in elements if name in wanted)
+    )
+    return document(body, headers={"last-modified": http_date(info.modified)})
+
+
+def _read(context: Context) -> Read:
+    """Range, part number and conditions of a GET or HEAD."""
+    headers, params = context.request.headers, context.request.params
+    part = None
+    chosen = parse_range(headers["range"]) if "range" in headers else None
+    if "partNumber" in params:
+        if "range" in headers:
+            raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
+        part = integer(context, "partNumber", 0, low=1, high=10_000)
+    return Read(chosen, part, read_conditions(headers))
+
+
+def _status(content: Content) -> int:
+    return 206 if content.span.partial else 200
+
+
+def _overrides(context: Context) -> dict[str, str]:
+    """The `response-*` parameters, which only a signed request may carry."""
+    if not context.request.params:
+        return {}
+    changed = overrides(context.request)
+    if changed and context.verified.identity.anonymous:
+        raise InvalidRequest("Request specific response headers cannot be used for anonymous GET requests.")
+    return changed
+
+
+def _current(item: Doomed) -> Doomed:
+    """Without versions the version `null` is the object itself."""
+    return Doomed(item.key, None, item.conditions) if item.version == "null" else item
+
+
+def _outcome(outcome: Deleted) -> xml.Markup:
+    error = outcome.error
+    if error is None:
+        return xml.element("Deleted", xml.element("Key", outcome.key))
+    if not isinstance(error, S3Error):
+        error = InternalError()
+    return xml.element(
+        "Error",
+        xml.element("Key", outcome.key),
+        xml.element("Code", error.code),
+        xml.element("Message", error.message),
+    )
+
+
+def _chosen_attributes(context: Context) -> set[str]:
+    wanted = {name.strip() for name in context.header("x-amz-object-attributes").split(",")} - {""}
+    if not wanted:
+        raise InvalidRequest(
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty"
+        )
+    if not wanted <= _ATTRIBUTES:
+        raise InvalidArgument("Invalid attribute name specified.", ArgumentName="x-amz-object-attributes")
+    return wanted
+
+
+def _checksum_element(content: Content) -> xml.Child:
+    checksum = content.info.checksum
+    if checksum is None:
+        return None
+    return xml.element(
+        "Checksum",
+        xml.element(ALGORITHMS[checksum.algorithm].element, checksum.value.partition("-")[0]),
+        xml.element("ChecksumType", checksum.type.value),
+    )
+
+
+def _parts_element(content: Content, parts: list[PartInfo], limit: int, truncated: bool) -> xml.Child:
+    """The parts, each of which is listed only if it has a checksum, as on S3; the count is always there."""
+    info = content.info
+    if not info.parts:
+        return None
+    algorithm = info.checksum.algorithm if info.checksum else None
+    return xml.element(
+        "ObjectParts",
+        xml.element("TotalPartsCount", len(info.parts)),
+        xml.element("MaxParts", limit),
+        xml.element("IsTruncated", truncated),
+        xml.element("NextPartNumberMarker", parts[-1].number if parts else 0),
+        *(
+            xml.element(
+                "Part",
+                xml.element("PartNumber", part.number),
+                xml.element("Size", part.size),
+                xml.element(ALGORITHMS[algorithm].element, part.checksum),
+            )
+            for part in parts
+            if algorithm and part.checksum
+        ),
+    )

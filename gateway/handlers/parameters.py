@@ -1,0 +1,65 @@
+"""Reading parameters: integers, versions, encodings; each refusal names its argument."""
+
+import re
+from urllib.parse import quote
+
+from backends.base import Ref
+from gateway import xml
+from gateway.context import Context
+from gateway.errors import InvalidArgument
+
+_NOT_XML = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that XML 1.0 cannot carry, not even as references."""
+MAX_INT = 2**31 - 1
+"""S3 refuses larger numbers."""
+
+
+def integer(
+    context: Context, name: str, default: int, *, low: int = 0, high: int = MAX_INT, header: bool = False
+) -> int:
+    """A whole number from the query (or a header), within bounds. Raises InvalidArgument."""
+    value = context.header(name) if header else context.param(name)
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit()) or len(value) > 10 or not low <= int(value) <= high:
+        raise InvalidArgument(
+            f"Argument {name} must be an integer between {low} and {high}",
+            ArgumentName=name,
+            ArgumentValue=value,
+        )
+    return int(value)
+
+
+def object_ref(context: Context) -> Ref:
+    """The object with its `versionId`; without versions only `null` exists, and it is the object itself."""
+    version = context.param("versionId", "null")
+    if version != "null":
+        raise InvalidArgument("Invalid version id specified", ArgumentName="versionId", ArgumentValue=version)
+    return context.ref
+
+
+class Encoding:
+    """How keys stand in a listing: as they are, or percent-encoded (`encoding-type=url`).
+
+    Without `encoding-type`, a page that holds a key which XML cannot carry is encoded all the same and says so in
+    EncodingType: the alternative is a document that no parser reads.
+    """
+
+    def __init__(self, context: Context) -> None:
+        kind = context.param("encoding-type")
+        if kind not in ("", "url"):
+            raise InvalidArgument(
+                "Invalid Encoding Method specified in Request",
+                ArgumentName="encoding-type",
+                ArgumentValue=kind,
+            )
+        self.url = kind == "url"
+
+    def adapt(self, texts: list[str]) -> None:
+        """Switch to encoding if one of the texts needs it."""
+        if not self.url and _NOT_XML.search("".join(texts)):
+            self.url = True
+
+    def __call__(self, text: str) -> str:
+        """A key or prefix, safe to stand in XML."""
+        return quote(text, safe="/~*'()!") if self.url else xml.escape(text)

@@ -1,0 +1,267 @@
+"""THE table of operations: every operation of S3's model, how a request names it, who may call it, who answers.
+
+A request names its operation by method, level (service, bucket, object) and selector. The selector is what its
+query and headers add: a subresource (`tagging`), an upload (`uploadId`), a copy source. A row without a handler
+answers 501 NotImplemented, so that no subresource ever falls through to PutObject or CreateBucket.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html;
+a test compares the table with botocore's model.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.context import Context
+from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplemented_
+from gateway.handlers import absent, acl, bucket, copy, listing, multipart, objects
+from gateway.reply import Reply
+from gateway.request import Request
+
+Handler = Callable[[Context], Awaitable[Reply]]
+
+
+class Level(StrEnum):
+    """What a path addresses."""
+
+    SERVICE = "service"
+    BUCKET = "bucket"
+    OBJECT = "object"
+
+
+async def not_implemented(context: Context) -> Reply:
+    """Answer for a row that nobody has built: a clear 501 instead of an effect that was not asked for."""
+    raise NotImplemented_(f"{context.operation.name} is not implemented.")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row. `action` is the policy action that a caller needs; `aliases` are older names of the same request."""
+
+    name: str
+    method: str
+    level: Level
+    selector: str
+    action: str
+    handler: Handler = not_implemented
+    aliases: tuple[str, ...] = ()
+    streams: bool = False
+    """The body is the object's: it is verified while it is stored."""
+
+
+_S, _B, _O = Level.SERVICE, Level.BUCKET, Level.OBJECT
+
+# fmt: off
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("ListBuckets", "GET", _S, "", "s3:ListAllMyBuckets", bucket.list_buckets, ("ListDirectoryBuckets",)),
+
+    Operation("CreateBucket", "PUT", _B, "", "s3:CreateBucket", bucket.create_bucket),
+    Operation("HeadBucket", "HEAD", _B, "", "s3:ListBucket", bucket.head_bucket),
+    Operation("DeleteBucket", "DELETE", _B, "", "s3:DeleteBucket", bucket.delete_bucket),
+    Operation("GetBucketLocation", "GET", _B, "location", "s3:GetBucketLocation", bucket.get_bucket_location),
+    Operation("ListObjects", "GET", _B, "", "s3:ListBucket", listing.list_objects),
+    Operation("ListObjectsV2", "GET", _B, "list-type", "s3:ListBucket", listing.list_objects_v2),
+    Operation("ListObjectVersions", "GET", _B, "versions", "s3:ListBucketVersions", listing.list_object_versions),
+    Operation("ListMultipartUploads", "GET", _B, "uploads", "s3:ListBucketMultipartUploads", multipart.list_multipart_uploads),
+    Operation("DeleteObjects", "POST", _B, "delete", "s3:DeleteObject", objects.delete_objects),
+    Operation("PostObject", "POST", _B, "", "s3:PutObject"),
+
+    Operation("GetObject", "GET", _O, "", "s3:GetObject", objects.get_object),
+    Operation("HeadObject", "HEAD", _O, "", "s3:GetObject", objects.head_object),
+    Operation("GetObjectAttributes", "GET", _O, "attributes", "s3:GetObjectAttributes", objects.get_object_attributes),
+    Operation("PutObject", "PUT", _O, "", "s3:PutObject", objects.put_object, streams=True),
+    Operation("CopyObject", "PUT", _O, "copy", "s3:PutObject", copy.copy_object),
+    Operation("RenameObject", "PUT", _O, "renameObject", "s3express:CreateSession", copy.rename_object),
+    Operation("DeleteObject", "DELETE", _O, "", "s3:DeleteObject", objects.delete_object),
+
+    Operation("CreateMultipartUpload", "POST", _O, "uploads", "s3:PutObject", multipart.create_multipart_upload),
+    Operation("UploadPart", "PUT", _O, "uploadId", "s3:PutObject", multipart.upload_part, streams=True),
+    Operation("UploadPartCopy", "PUT", _O, "uploadId copy", "s3:PutObject", copy.upload_part_copy),
+    Operation("ListParts", "GET", _O, "uploadId", "s3:ListMultipartUploadParts", multipart.list_parts),
+    Operation("CompleteMultipartUpload", "POST", _O, "uploadId", "s3:PutObject", multipart.complete_multipart_upload),
+    Operation("AbortMultipartUpload", "DELETE", _O, "uploadId", "s3:AbortMultipartUpload", multipart.abort_multipart_upload),
+
+    Operation("GetBucketAcl", "GET", _B, "acl", "s3:GetBucketAcl", acl.get_acl),
+    Operation("PutBucketAcl", "PUT", _B, "acl", "s3:PutBucketAcl", acl.put_acl),
+    Operation("GetObjectAcl", "GET", _O, "acl", "s3:GetObjectAcl", acl.get_acl),
+    Operation("PutObjectAcl", "PUT", _O, "acl", "s3:PutObjectAcl", acl.put_acl),
+
+    # Configurations that cannot be set yet. Reading one says truthfully that there is none, as S3 says it;
+    # whatever would set one answers 501.
+    Operation("GetBucketAccelerateConfiguration", "GET", _B, "accelerate", "s3:GetAccelerateConfiguration", absent.accelerate),
+    Operation("PutBucketAccelerateConfiguration", "PUT", _B, "accelerate", "s3:PutAccelerateConfiguration"),
+    Operation("GetBucketCors", "GET", _B, "cors", "s3:GetBucketCORS", absent.configuration),
+    Operation("PutBucketCors", "PUT", _B, "cors", "s3:PutBucketCORS"),
+    Operation("DeleteBucketCors", "DELETE", _B, "cors", "s3:PutBucketCORS"),
+    Operation("GetBucketEncryption", "GET", _B, "encryption", "s3:GetEncryptionConfiguration", absent.configuration),
+    Operation("PutBucketEncryption", "PUT", _B, "encryption", "s3:PutEncryptionConfiguration"),
+    Operation("DeleteBucketEncryption", "DELETE", _B, "encryption", "s3:PutEncryptionConfiguration"),
+    Operation("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", "s3:GetLifecycleConfiguration",
+              absent.configuration, ("GetBucketLifecycle",)),
+    Operation("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", "s3:PutLifecycleConfiguration",
+              aliases=("PutBucketLifecycle",)),
+    Operation("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", "s3:PutLifecycleConfiguration"),
+    Operation("GetBucketLogging", "GET", _B, "logging", "s3:GetBucketLogging", absent.logging),
+    Operation("PutBucketLogging", "PUT", _B, "logging", "s3:PutBucketLogging"),
+    Operation("GetBucketNotificationConfiguration", "GET", _B, "notification", "s3:GetBucketNotification",
+              absent.notification, ("GetBucketNotification",)),
+    Operation("PutBucketNotificationConfiguration", "PUT", _B, "notification", "s3:PutBucketNotification",
+              aliases=("PutBucketNotification",)),
+    Operation("GetBucketOwnershipControls", "GET", _B, "ownershipControls", "s3:GetBucketOwnershipControls", absent.configuration),
+    Operation("PutBucketOwnershipControls", "PUT", _B, "ownershipControls", "s3:PutBucketOwnershipControls"),
+    Operation("DeleteBucketOwnershipControls", "DELETE", _B, "ownershipControls", "s3:PutBucketOwnershipControls"),
+    Operation("GetBucketPolicy", "GET", _B, "policy", "s3:GetBucketPolicy", absent.configuration),
+    Operation("PutBucketPolicy", "PUT", _B, "policy", "s3:PutBucketPolicy"),
+    Operation("DeleteBucketPolicy", "DELETE", _B, "policy", "s3:DeleteBucketPolicy"),
+    Operation("GetBucketPolicyStatus", "GET", _B, "policyStatus", "s3:GetBucketPolicyStatus", absent.configuration),
+    Operation("GetPublicAccessBlock", "GET", _B, "publicAccessBlock", "s3:GetBucketPublicAccessBlock", absent.configuration),
+    Operation("PutPublicAccessBlock", "PUT", _B, "publicAccessBlock", "s3:PutBucketPublicAccessBlock"),
+    Operation("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", "s3:PutBucketPublicAccessBlock"),
+    Operation("GetBucketReplication", "GET", _B, "replication", "s3:GetReplicationConfiguration", absent.configuration),
+    Operation("PutBucketReplication", "PUT", _B, "replication", "s3:PutReplicationConfiguration"),
+    Operation("DeleteBucketReplication", "DELETE", _B, "replication", "s3:PutReplicationConfiguration"),
+    Operation("GetBucketRequestPayment", "GET", _B, "requestPayment", "s3:GetBucketRequestPayment", absent.request_payment),
+    Operation("PutBucketRequestPayment", "PUT", _B, "requestPayment", "s3:PutBucketRequestPayment"),
+    Operation("GetBucketTagging", "GET", _B, "tagging", "s3:GetBucketTagging", absent.configuration),
+    Operation("PutBucketTagging", "PUT", _B, "tagging", "s3:PutBucketTagging"),
+    Operation("DeleteBucketTagging", "DELETE", _B, "tagging", "s3:PutBucketTagging"),
+    Operation("GetBucketVersioning", "GET", _B, "versioning", "s3:GetBucketVersioning", absent.versioning),
+    Operation("PutBucketVersioning", "PUT", _B, "versioning", "s3:PutBucketVersioning"),
+    Operation("GetBucketWebsite", "GET", _B, "website", "s3:GetBucketWebsite", absent.configuration),
+    Operation("PutBucketWebsite", "PUT", _B, "website", "s3:PutBucketWebsite"),
+    Operation("DeleteBucketWebsite", "DELETE", _B, "website", "s3:DeleteBucketWebsite"),
+    Operation("GetObjectLockConfiguration", "GET", _B, "object-lock", "s3:GetBucketObjectLockConfiguration", absent.configuration),
+    Operation("PutObjectLockConfiguration", "PUT", _B, "object-lock", "s3:PutBucketObjectLockConfiguration"),
+    Operation("GetObjectTagging", "GET", _O, "tagging", "s3:GetObjectTagging", absent.object_tagging),
+    Operation("PutObjectTagging", "PUT", _O, "tagging", "s3:PutObjectTagging"),
+    Operation("DeleteObjectTagging", "DELETE", _O, "tagging", "s3:DeleteObjectTagging"),
+
+    Operation("GetBucketAbac", "GET", _B, "abac", "s3:GetBucketAbac"),
+    Operation("PutBucketAbac", "PUT", _B, "abac", "s3:PutBucketAbac"),
+    Operation("ListBucketAnalyticsConfigurations", "GET", _B, "analytics", "s3:GetAnalyticsConfiguration"),
+    Operation("GetBucketAnalyticsConfiguration", "GET", _B, "analytics id", "s3:GetAnalyticsConfiguration"),
+    Operation("PutBucketAnalyticsConfiguration", "PUT", _B, "analytics id", "s3:PutAnalyticsConfiguration"),
+    Operation("DeleteBucketAnalyticsConfiguration", "DELETE", _B, "analytics id", "s3:PutAnalyticsConfiguration"),
+    Operation("ListBucketIntelligentTieringConfigurations", "GET", _B, "intelligent-tiering",
+              "s3:GetIntelligentTieringConfiguration"),
+    Operation("GetBucketIntelligentTieringConfiguration", "GET", _B, "intelligent-tiering id",
+              "s3:GetIntelligentTieringConfiguration"),
+    Operation("PutBucketIntelligentTieringConfiguration", "PUT", _B, "intelligent-tiering id",
+              "s3:PutIntelligentTieringConfiguration"),
+    Operation("DeleteBucketIntelligentTieringConfiguration", "DELETE", _B, "intelligent-tiering id",
+              "s3:PutIntelligentTieringConfiguration"),
+    Operation("ListBucketInventoryConfigurations", "GET", _B, "inventory", "s3:GetInventoryConfiguration"),
+    Operation("GetBucketInventoryConfiguration", "GET", _B, "inventory id", "s3:GetInventoryConfiguration"),
+    Operation("PutBucketInventoryConfiguration", "PUT", _B, "inventory id", "s3:PutInventoryConfiguration"),
+    Operation("DeleteBucketInventoryConfiguration", "DELETE", _B, "inventory id", "s3:PutInventoryConfiguration"),
+    Operation("ListBucketMetricsConfigurations", "GET", _B, "metrics", "s3:GetMetricsConfiguration"),
+    Operation("GetBucketMetricsConfiguration", "GET", _B, "metrics id", "s3:GetMetricsConfiguration"),
+    Operation("PutBucketMetricsConfiguration", "PUT", _B, "metrics id", "s3:PutMetricsConfiguration"),
+    Operation("DeleteBucketMetricsConfiguration", "DELETE", _B, "metrics id", "s3:PutMetricsConfiguration"),
+    Operation("CreateBucketMetadataConfiguration", "POST", _B, "metadataConfiguration", "s3:CreateBucketMetadataTableConfiguration"),
+    Operation("GetBucketMetadataConfiguration", "GET", _B, "metadataConfiguration", "s3:GetBucketMetadataTableConfiguration"),
+    Operation("DeleteBucketMetadataConfiguration", "DELETE", _B, "metadataConfiguration",
+              "s3:DeleteBucketMetadataTableConfiguration"),
+    Operation("CreateBucketMetadataTableConfiguration", "POST", _B, "metadataTable", "s3:CreateBucketMetadataTableConfiguration"),
+    Operation("GetBucketMetadataTableConfiguration", "GET", _B, "metadataTable", "s3:GetBucketMetadataTableConfiguration"),
+    Operation("DeleteBucketMetadataTableConfiguration", "DELETE", _B, "metadataTable", "s3:DeleteBucketMetadataTableConfiguration"),
+    Operation("UpdateBucketMetadataAnnotationTableConfiguration", "PUT", _B, "metadataAnnotationTable",
+              "s3:UpdateBucketMetadataAnnotationTableConfiguration"),
+    Operation("UpdateBucketMetadataInventoryTableConfiguration", "PUT", _B, "metadataInventoryTable",
+              "s3:UpdateBucketMetadataInventoryTableConfiguration"),
+    Operation("UpdateBucketMetadataJournalTableConfiguration", "PUT", _B, "metadataJournalTable",
+              "s3:UpdateBucketMetadataJournalTableConfiguration"),
+    Operation("CreateSession", "GET", _B, "session", "s3express:CreateSession"),
+
+    Operation("ListObjectAnnotations", "GET", _O, "annotation", "s3:ListObjectAnnotations"),
+    Operation("GetObjectAnnotation", "GET", _O, "annotation annotationName", "s3:GetObjectAnnotation"),
+    Operation("PutObjectAnnotation", "PUT", _O, "annotation annotationName", "s3:PutObjectAnnotation"),
+    Operation("DeleteObjectAnnotation", "DELETE", _O, "annotation annotationName", "s3:DeleteObjectAnnotation"),
+    Operation("GetObjectLegalHold", "GET", _O, "legal-hold", "s3:GetObjectLegalHold"),
+    Operation("PutObjectLegalHold", "PUT", _O, "legal-hold", "s3:PutObjectLegalHold"),
+    Operation("GetObjectRetention", "GET", _O, "retention", "s3:GetObjectRetention"),
+    Operation("PutObjectRetention", "PUT", _O, "retention", "s3:PutObjectRetention"),
+    Operation("GetObjectTorrent", "GET", _O, "torrent", "s3:GetObjectTorrent"),
+    Operation("RestoreObject", "POST", _O, "restore", "s3:RestoreObject"),
+    Operation("SelectObjectContent", "POST", _O, "select", "s3:GetObject"),
+    Operation("UpdateObjectEncryption", "PUT", _O, "encryption", "s3:UpdateObjectEncryption"),
+    Operation("WriteGetObjectResponse", "POST", _B, "route", "s3-object-lambda:WriteGetObjectResponse"),
+)
+# fmt: on
+
+_UNKNOWN = Operation("This combination of query parameters", "", Level.OBJECT, "", "s3:*")
+_ROUTES = {(row.method, row.level, row.selector): row for row in OPERATIONS}
+_METHODS = frozenset(row.method for row in OPERATIONS)
+_READS = frozenset({"GET", "HEAD"})
+
+# Selectors that the query's names make; the second word qualifies the first.
+_SUBRESOURCES = frozenset(row.selector.split(" ")[0] for row in OPERATIONS) - {
+    "",
+    "copy",
+    "x-amz-request-route",
+}
+_QUALIFIERS = ("id", "annotationName")
+# Selectors that a header makes, by method; they go with a plain request or with a part of an upload.
+_HEADER_SELECTORS = {"PUT": ("x-amz-copy-source", "copy"), "POST": ("x-amz-request-route", "route")}
+_NO_SELECTOR = ("", "")
+_WITH_HEADER = frozenset({"", "uploadId"})
+
+# Parameters that refine an operation without being one. Names beginning with `x-` are the client's own or a signature's.
+_MODIFIERS = frozenset(
+    (
+        "AWSAccessKeyId Signature Expires versionId partNumber prefix delimiter marker max-keys "
+        "key-marker version-id-marker upload-id-marker max-uploads encoding-type max-parts "
+        "part-number-marker continuation-token start-after fetch-owner max-buckets bucket-region "
+        "response-cache-control response-content-disposition response-content-encoding "
+        "response-content-language response-content-type response-expires select-type id annotationName"
+    ).split()
+)
+
+
+def resolve(request: Request) -> Operation:
+    """The row that a request names. Raises MethodNotAllowed, AccessForbidden (CORS preflight), InvalidArgument."""
+    level = Level.OBJECT if request.key else Level.BUCKET if request.bucket else Level.SERVICE
+    selector = _subresource(request) if request.params else ""
+    header, word = _HEADER_SELECTORS.get(request.method, _NO_SELECTOR)
+    if header in request.headers and selector in _WITH_HEADER:
+        selector = f"{selector} {word}".lstrip()
+    row = _ROUTES.get((request.method, level, selector))
+    if row is None:
+        return _no_row(request)
+    if request.params and request.method not in _READS and not _all_known(request):
+        return _UNKNOWN
+    return row
+
+
+def _subresource(request: Request) -> str:
+    """The selector in the query; two of them contradict each other."""
+    params = request.params
+    names = [name for name in params if name in _SUBRESOURCES]
+    if not names:
+        return ""
+    if len(names) > 1:
+        raise InvalidArgument(
+            f"Conflicting query string parameters: {', '.join(sorted(names))}", ArgumentName="ResourceType"
+        )
+    qualifier = next((name for name in _QUALIFIERS if name in params), "")
+    qualified = f"{names[0]} {qualifier}"
+    return qualified if qualified in _QUALIFIED else names[0]
+
+
+_QUALIFIED = frozenset(row.selector for row in OPERATIONS if row.selector.endswith(_QUALIFIERS))
+
+
+def _all_known(request: Request) -> bool:
+    return all(
+        name in _MODIFIERS or name in _SUBRESOURCES or name[:2] in ("x-", "X-") for name in request.params
+    )
+
+
+def _no_row(request: Request) -> Operation:
+    if request.method == "OPTIONS":
+        raise AccessForbidden(
+            Method=request.headers.get("access-control-request-method", ""), ResourceType="BUCKET"
+        )
+    error = MethodNotAllowed(Method=request.method, ResourceType="OBJECT" if request.key else "BUCKET")
+    error.headers["allow"] = ", ".join(sorted(_METHODS))
+    raise error

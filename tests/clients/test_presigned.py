@@ -1,0 +1,137 @@
+"""Presigned URLs of boto3, V2 (its default for an endpoint of one's own) and V4, used by a plain HTTP client."""
+
+import urllib.error
+import urllib.parse
+import urllib.request
+from email.message import Message
+from typing import Any
+
+import pytest
+from harness import MIB, REGION, Gateway, noise
+
+VERSIONS = ["s3", "s3v4"]
+KEY = "dir/a b+ü%2F.txt"
+
+
+@pytest.fixture
+def presigner(gateway: Gateway, version: str) -> Any:
+    """A client that presigns by a version of the signature."""
+    return gateway.s3(f"presign {version}", signature_version=version)
+
+
+def fetch(
+    url: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, Message]:
+    """Status, body and headers."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data=body, method=method, headers=names)
+    try:
+        with urllib.request.urlopen(request) as reply:
+            return reply.status, reply.read(), reply.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(), error.headers
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_get_head_and_delete(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+    s3.put_object(Bucket=bucket, Key=KEY, Body=noise(70_000))
+    where = {"Bucket": bucket, "Key": KEY}
+    url = presigner.generate_presigned_url("get_object", where)
+    assert ("X-Amz-Signature" in url) == (version == "s3v4")
+    assert fetch(url)[:2] == (200, noise(70_000))
+    assert fetch(url, Range="bytes=5-9")[:2] == (206, noise(70_000)[5:10])
+    assert fetch(url, "HEAD")[0] == 403, "a GET was signed"
+    head = presigner.generate_presigned_url("head_object", where)
+    assert fetch(head, "HEAD")[2]["content-length"] == "70000"
+    listing = presigner.generate_presigned_url("list_objects_v2", {"Bucket": bucket, "Prefix": "dir/"})
+    assert b"<KeyCount>1</KeyCount>" in fetch(listing)[1]
+    delete = presigner.generate_presigned_url("delete_object", where)
+    assert fetch(delete, "DELETE")[0] == 204
+    assert fetch(url)[0] == 404
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_overrides(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    overrides = {"ResponseContentType": "text/x", "ResponseContentDisposition": 'attachment; filename="ü b"'}
+    url = presigner.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k", **overrides})
+    status, _, headers = fetch(url)
+    assert (status, headers["content-type"]) == (200, "text/x")
+    assert fetch(url.replace("text%2Fx", "text%2Fhtml"))[0] == 403
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_put(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+    for size in (0, 10, 2 * MIB):
+        url = presigner.generate_presigned_url("put_object", {"Bucket": bucket, "Key": KEY})
+        headers = {"Content_Type": ""} if version == "s3" else {}
+        assert fetch(url, "PUT", noise(size), **headers)[0] == 200
+        with s3.get_object(Bucket=bucket, Key=KEY)["Body"] as stream:
+            assert stream.read() == noise(size)
+    typed = presigner.generate_presigned_url(
+        "put_object", {"Bucket": bucket, "Key": "typed", "ContentType": "text/a", "Metadata": {"m": "1"}}
+    )
+    extra = {} if "x-amz-meta-m=1" in typed else {"x_amz_meta_m": "1"}
+    assert fetch(typed, "PUT", b"v", Content_Type="text/a", **extra)[0] == 200
+    head = s3.head_object(Bucket=bucket, Key="typed")
+    assert (head["ContentType"], head["Metadata"]) == ("text/a", {"m": "1"})
+    assert fetch(typed, "PUT", b"w", Content_Type="text/b", **extra)[0] == 403
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_parts(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+    where = {
+        "Bucket": bucket,
+        "Key": "k",
+        "UploadId": s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"],
+    }
+    url = presigner.generate_presigned_url("upload_part", where | {"PartNumber": 1})
+    status, _, headers = fetch(url, "PUT", b"part", **({"Content_Type": ""} if version == "s3" else {}))
+    assert status == 200
+    parts = {"Parts": [{"PartNumber": 1, "ETag": headers["etag"]}]}
+    s3.complete_multipart_upload(**where, MultipartUpload=parts)
+    assert s3.head_object(Bucket=bucket, Key="k")["ContentLength"] == 4
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_changed_is_refused(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    s3.put_object(Bucket=bucket, Key="other", Body=b"secret")
+    url = presigner.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    path, _, query = url.partition("?")
+    values = urllib.parse.parse_qs(query)
+    (signature,) = values.get("X-Amz-Signature") or values["Signature"]
+    forged = signature[:-3] + ("AA=" if version == "s3" else "000")
+    changes = [
+        (path[:-1] + "other?" + query, "GET"),
+        (url + "&response-content-type=text%2Fhtml", "GET"),
+        (url + "&acl", "GET"),
+        (url, "PUT"),
+        (url, "DELETE"),
+        (url.replace(urllib.parse.quote(signature, safe=""), urllib.parse.quote(forged, safe="")), "GET"),
+        (path, "GET"),
+    ]
+    for changed, method in changes:
+        assert fetch(changed, method, b"x" if method == "PUT" else None)[0] == 403, changed
+    assert fetch(url)[1] == b"v"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_expired(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    url = presigner.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"}, ExpiresIn=-1)
+    status, body, _ = fetch(url)
+    assert status in {400, 403}
+    assert b"<Code>" in body
+    assert body != b"v"
+
+
+def test_other_region_is_named(gateway: Gateway, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    client = gateway.s3("presign s3v4", signature_version="s3v4")
+    url = client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    status, body, _ = fetch(url.replace(REGION, "eu-west-1"))
+    assert status == 400
+    assert b"<Code>AuthorizationQueryParametersError</Code>" in body
+    assert REGION.encode() in body

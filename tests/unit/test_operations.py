@@ -1,0 +1,109 @@
+"""The operations table against botocore's model, and how requests find their row."""
+
+import re
+
+import botocore.session
+import pytest
+from scopes import request
+
+from gateway.errors import S3Error
+from gateway.operations import OPERATIONS, Level, not_implemented, resolve
+
+MODEL = botocore.session.get_session().get_service_model("s3")
+ROWS = {name: row for row in OPERATIONS for name in (row.name, *row.aliases)}
+NOT_IN_MODEL = {"PostObject"}
+
+
+def test_every_operation_of_the_model_has_a_row():
+    assert set(MODEL.operation_names) - set(ROWS) == set()
+
+
+def test_every_row_is_an_operation_of_the_model():
+    assert set(ROWS) - set(MODEL.operation_names) == NOT_IN_MODEL
+
+
+@pytest.mark.parametrize("name", MODEL.operation_names)
+def test_method_and_level_are_those_of_the_model(name):
+    http = MODEL.operation_model(name).http
+    path = http["requestUri"].partition("?")[0]
+    level = Level.OBJECT if "{Key+}" in path else Level.SERVICE if path == "/" else Level.BUCKET
+    assert (ROWS[name].method, ROWS[name].level) == (http["method"], level)
+
+
+@pytest.mark.parametrize("name", MODEL.operation_names)
+def test_the_models_own_request_finds_the_row(name):
+    operation = MODEL.operation_model(name)
+    shape = operation.input_shape
+    target = re.sub(r"\{Key\+\}", "key", operation.http["requestUri"].replace("{Bucket}", "bucket"))
+    query, headers = [], {}
+    for member in shape.required_members if shape else ():
+        where = shape.members[member].serialization
+        if where.get("location") == "querystring":
+            query.append(f"{where['name']}=1")
+        elif where.get("location") == "header":
+            headers[where["name"].lower()] = "x"
+    if query:
+        target += ("&" if "?" in target else "?") + "&".join(query)
+    row = resolve(request(operation.http["method"], target, headers))
+    assert row is ROWS[name]
+
+
+def test_selectors_are_unique():
+    keys = [(row.method, row.level, row.selector) for row in OPERATIONS]
+    assert len(keys) == len(set(keys))
+
+
+WRITES = [
+    row
+    for row in OPERATIONS
+    if row.method in ("PUT", "POST", "DELETE") and row.selector not in ("", "copy", "route")
+]
+
+
+@pytest.mark.parametrize("row", WRITES, ids=lambda row: row.name)
+def test_a_subresource_never_falls_through_to_the_plain_operation(row):
+    plain = {"PutObject", "CreateBucket", "DeleteObject", "DeleteBucket", "CopyObject"} - {row.name}
+    path = "/bucket/key" if row.level is Level.OBJECT else "/bucket"
+    query = "&".join(f"{word}=1" for word in row.selector.split() if word != "copy")
+    for method in ("PUT", "POST", "DELETE"):
+        try:
+            found = resolve(
+                request(method, f"{path}?{query}" if query else path, {"x-amz-copy-source": "b/k"})
+            )
+        except S3Error as error:
+            assert error.status in (400, 405)
+        else:
+            assert found.name not in plain
+
+
+@pytest.mark.parametrize(
+    "target", ["/bucket/key?newThing", "/bucket/key?newThing=1&versionId=null", "/bucket?newThing"]
+)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_an_unknown_parameter_on_a_write_is_not_implemented(method, target):
+    assert resolve(request(method, target)).handler is not_implemented
+
+
+@pytest.mark.parametrize(
+    "target", ["/bucket/key?x-id=PutObject", "/bucket/key?X-Amz-Expires=5&X-Amz-Signature=0"]
+)
+def test_parameters_of_sdks_and_signatures_refine_nothing(target):
+    assert resolve(request("PUT", target)).name == "PutObject"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "code"),
+    [
+        ("GET", "/bucket?acl&tagging", "InvalidArgument"),
+        ("PATCH", "/bucket/key", "MethodNotAllowed"),
+        ("DELETE", "/", "MethodNotAllowed"),
+        ("PUT", "/", "MethodNotAllowed"),
+        ("PUT", "/bucket?location", "MethodNotAllowed"),
+        ("PUT", "/bucket/key?uploads", "MethodNotAllowed"),
+        ("OPTIONS", "/bucket/key", "AccessForbidden"),
+    ],
+)
+def test_requests_without_a_row(method, target, code):
+    with pytest.raises(S3Error) as caught:
+        resolve(request(method, target))
+    assert caught.value.code == code
