@@ -6,7 +6,7 @@ is atomic on its event loop.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -180,8 +180,8 @@ class MemoryBackend:
     async def list_objects(self, bucket: str, query: ListQuery) -> Page:
         """See `Backend`."""
         objects = self._bucket(bucket).objects
-        groups = _groups(sorted(objects), query.prefix, query.delimiter)
-        items, more = _window([g for g in groups if _is_after(g, query)], query.limit)
+        later = _later(objects, query)
+        items, more = _window(list(_groups(later, query.prefix, query.delimiter)), query.limit)
         return Page(
             [_entry(objects[key].info) for name, key in items if key is not None],
             [name for name, key in items if key is None],
@@ -229,7 +229,9 @@ class MemoryBackend:
     async def list_parts(self, ref: Ref, upload: str, after: int = 0, limit: int = 1000) -> PartPage:
         """See `Multipart`."""
         found = self._upload(ref, upload)
-        parts, more = _window([part for _, (part, _) in sorted(found.parts.items()) if part.number > after], limit)
+        parts, more = _window(
+            [part for _, (part, _) in sorted(found.parts.items()) if part.number > after], limit
+        )
         return PartPage(found.info, parts, parts[-1].number if more else 0)
 
     async def complete_upload(self, ref: Ref, upload: str, how: Completion) -> ObjectInfo:
@@ -267,10 +269,15 @@ class MemoryBackend:
     async def list_uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
         """See `Multipart`."""
         uploads = self._bucket(bucket).uploads
-        found: list[tuple[str, str]] = []
-        for name, key in _groups(sorted({u.info.key for u in uploads.values()}), query.prefix, query.delimiter):
-            ids = sorted(i for i, u in uploads.items() if u.info.key == key) if key else [""]
-            found += [(name, upload) for upload in ids if _upload_is_after(name, upload, query)]
+        keys = {found.info.key for found in uploads.values()}
+        later = _later(keys, query)
+        if query.after_upload and query.after.startswith(query.prefix) and _of_key(uploads, query.after, query):
+            later = sorted({query.after, *later})
+        found = [
+            (name, upload)
+            for name, key in _groups(later, query.prefix, query.delimiter)
+            for upload in (_of_key(uploads, key, query) if key is not None else [""])
+        ]
         items, more = _window(found, query.limit)
         return UploadPage(
             [uploads[upload].info for _, upload in items if upload],
@@ -310,7 +317,7 @@ def _now() -> int:
 
 
 def _info(found: _Object | None) -> ObjectInfo | None:
-    return found and found.info
+    return None if found is None else found.info
 
 
 def _data(sealed: Sealed) -> bytes:
@@ -333,8 +340,8 @@ def _entry(info: ObjectInfo) -> Entry:
         info.etag,
         info.modified,
         info.storage_class,
-        checksum and checksum.algorithm,
-        checksum and checksum.type,
+        checksum.algorithm if checksum else None,
+        checksum.type if checksum else None,
     )
 
 
@@ -352,14 +359,36 @@ def _groups(keys: Sequence[str], prefix: str, delimiter: str) -> Iterator[Group]
     """The listing of all keys, folded."""
     last = None
     for key in keys:
-        if not key.startswith(prefix):
-            continue
-        head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
-        if not found:
+        common = _common_prefix(key, prefix, delimiter)
+        if not common:
             yield key, key
-        elif (common := prefix + head + delimiter) != last:
+        elif common != last:
             last = common
             yield common, None
 
 
-_is_after: Callable[[Group, ListQuery], bool]
+def _common_prefix(key: str, prefix: str, delimiter: str) -> str:
+    head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+    return prefix + head + delimiter if found else ""
+
+
+def _later(keys: Iterable[str], query: ListQuery | UploadQuery) -> list[str]:
+    """The keys with the prefix that come after `after`, and after all that it stands for."""
+    after = query.after
+    folded = after.startswith(query.prefix) and _common_prefix(after, query.prefix, query.delimiter) == after
+    return sorted(
+        key
+        for key in keys
+        if key.startswith(query.prefix) and key > after and not (after and folded and key.startswith(after))
+    )
+
+
+def _of_key(uploads: Mapping[str, _Upload], key: str, query: UploadQuery) -> list[str]:
+    """The ids of a key's uploads that are to be listed, in order of time."""
+    first = query.after_upload if key == query.after else ""
+    return sorted(upload for upload, found in uploads.items() if found.info.key == key and upload > first)
+
+
+def _window(items: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
+    """The first `limit` items, and whether there are more."""
+    return items[:limit], 0 < limit < len(items)

@@ -116,13 +116,17 @@ def _check_order(lines: Sequence[ChosenPart]) -> None:
 
 def _chosen(upload: UploadInfo, stored: Mapping[int, PartInfo], line: ChosenPart, algorithm: str) -> PartInfo:
     part = stored.get(line.number)
-    if part is None or part.etag != line.etag or not _same_checksum(line.checksum, part, algorithm):
+    announced = upload.write.checksum_algorithm is not None
+    if part is None or part.etag != line.etag or not _same_checksum(line.checksum, part, algorithm, announced):
         raise InvalidPart(UploadId=upload.upload, PartNumber=line.number, ETag=line.etag)
     return part
 
 
-def _same_checksum(expected: Checksum | None, part: PartInfo, algorithm: str) -> bool:
-    if expected is None:
+def _same_checksum(expected: Checksum | None, part: PartInfo, algorithm: str, announced: bool) -> bool:
+    """Whether the client means this part. Of an upload without an announced algorithm only our own is kept: a
+    checksum by another one was compared when the part came, and there is nothing left to compare it with.
+    """
+    if expected is None or (not announced and expected.algorithm != algorithm):
         return True
     return expected.algorithm == algorithm and expected.value == part.checksum
 

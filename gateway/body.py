@@ -105,6 +105,8 @@ class Body:
             sha256=mode.sha256 is not None or mode.deferred is not None,
             algorithm=checksum.algorithm if checksum is not None else None,
         )
+        self.checksum: Checksum | None = None
+        """The additional checksum, once everything is verified."""
         self._writer: Writer | None = None
         self._job: Future[Any] | None = None
         if self.length is not None and self.length > limit:
@@ -157,14 +159,25 @@ class Body:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         held = b""
-        while batch := await self._next_batch():
-            data = await self._run(self._decoded, batch)
-            if data and held:
-                yield held
-            held = data or held
+        async for pieces in self._decoded():
+            for piece in pieces:
+                if held:
+                    yield held
+                held = piece
         self._verify()
         if held:
             yield held
+
+    async def _decoded(self) -> AsyncIterator[list[bytes]]:
+        def decode(batch: list[bytes]) -> list[bytes]:
+            return [piece if isinstance(piece, bytes) else bytes(piece) for piece in self._take(batch)[0]]
+
+        batch = await self._next_batch()
+        while self._source.more:
+            decoded = self._start(decode, batch)
+            batch = await self._next_batch()
+            yield await decoded
+        yield await self._run(decode, batch)
 
     async def _store(self, writer: Writer) -> Sealed:
         def store(batch: list[bytes]) -> None:
@@ -209,10 +222,6 @@ class Body:
         future.add_done_callback(_look_at)  # nobody awaits it if the client leaves meanwhile
         return future
 
-    def _decoded(self, batch: list[bytes]) -> bytes:
-        pieces, _ = self._take(batch)
-        return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else b"".join(pieces)
-
     def _take(self, batch: list[bytes]) -> tuple[Sequence[Buffer], int]:
         """The object's bytes in a batch of the wire, digested, and their number."""
         pieces = self._decode(batch)
@@ -231,9 +240,9 @@ class Body:
         return pieces if len(pieces) <= _MOST_PIECES else [b"".join(pieces)]
 
     def _sealed(self, writer: Writer) -> Sealed:
-        checksum = self._verify()
+        self.checksum = self._verify()
         data, file = writer.finish()
-        return Sealed(self._digests.size, self._digests.md5.hex(), checksum, data, file)
+        return Sealed(self._digests.size, self._digests.md5.hex(), self.checksum, data, file)
 
     def _verify(self) -> Checksum | None:
         """Compare everything that was promised with everything that came."""

@@ -154,9 +154,9 @@ def parse_time(value: str | None) -> int | None:
     return None
 
 
-_DAY_SECONDS = 86_400
+_DAY_MINUTES = 1440
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_MINUTES = [f"{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
+_MINUTES = [f"{minute // 60:02}:{minute % 60:02}:" for minute in range(_DAY_MINUTES)]
 _ISO_SECONDS = [f"{second:02}.000Z" for second in range(60)]
 _HTTP_SECONDS = [f"{second:02} GMT" for second in range(60)]
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -177,11 +177,15 @@ def _http_day(days: int) -> str:
 
 def iso_date(milliseconds: int) -> str:
     """`2026-11-21T06:27:31.000Z`, in whole seconds as in S3's listings."""
-    days, second = divmod(milliseconds // 1000, _DAY_SECONDS)
-    return _iso_day(days) + _MINUTES[second // 60] + _ISO_SECONDS[second % 60]
+    second = milliseconds // 1000
+    minute = second // 60
+    day = minute // _DAY_MINUTES
+    return _iso_day(day) + _MINUTES[minute - day * _DAY_MINUTES] + _ISO_SECONDS[second - minute * 60]
 
 
 def http_date(milliseconds: int) -> str:
     """`Sat, 21 Nov 2026 06:27:31 GMT` (RFC 9110 IMF-fixdate)."""
-    days, second = divmod(milliseconds // 1000, _DAY_SECONDS)
-    return _http_day(days) + _MINUTES[second // 60] + _HTTP_SECONDS[second % 60]
+    second = milliseconds // 1000
+    minute = second // 60
+    day = minute // _DAY_MINUTES
+    return _http_day(day) + _MINUTES[minute - day * _DAY_MINUTES] + _HTTP_SECONDS[second - minute * 60]

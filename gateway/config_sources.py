@@ -158,7 +158,7 @@ HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]")
 def find_line(text: str, location: Location) -> int | None:
     """The 1-based line of a TOML text that sets a key, or begins a section. None if it cannot be told cheaply."""
     section, *keys = [step for step in location if isinstance(step, str)]
-    wanted = next((step for step in location if isinstance(step, int)), 0)
+    wanted = location[1] if len(location) > 1 and isinstance(location[1], int) else 0
     assignment = re.compile(rf"\s*\"?{re.escape(keys[0])}\"?\s*=" if keys else r"\s*\[")
     table, position = "", -1
     for number, line in enumerate(text.splitlines(), 1):

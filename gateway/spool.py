@@ -119,7 +119,7 @@ class Writer:
     `write` and `finish` raise ServiceUnavailable when the disk is full. `close` frees everything, whatever happened.
     """
 
-    __slots__ = ("_directory", "_file", "_pieces", "_reserved", "_spool", "size")
+    __slots__ = ("_directory", "_file", "_pieces", "_reserved", "_small", "_spool", "size")
 
     def __init__(self, spool: Spool, directory: str, length: int | None) -> None:
         self.size = 0
@@ -128,8 +128,7 @@ class Writer:
         self._pieces: list[Buffer] = []
         self._reserved = 0
         self._file: TemporaryFile | None = None
-        if length is not None and length > spool.threshold:
-            self._open()
+        self._small = length is None or length <= spool.threshold
 
     def write(self, pieces: Sequence[Buffer], count: int) -> None:
         """Append the pieces, `count` bytes together."""
@@ -141,7 +140,8 @@ class Writer:
         self._write(pieces)
 
     def _stays(self, count: int) -> bool:
-        if self.size > self._spool.threshold or not self._spool.reserve(count):
+        self._small = self._small and self.size <= self._spool.threshold
+        if not self._small or not self._spool.reserve(count):
             return False
         self._reserved += count
         return True

@@ -179,7 +179,8 @@ def read_delete(data: bytes) -> tuple[list[Doomed], bool]:
     objects = children(top, "Object")
     if not 1 <= len(objects) <= MAX_DELETE:
         raise MalformedXML()
-    return [_doomed(fields(entry)) for entry in objects], text(top, "Quiet") == "true"
+    quiet = text(top, "Quiet", "") or ""
+    return [_doomed(fields(entry)) for entry in objects], quiet.strip().lower() == "true"
 
 
 def _doomed(entry: dict[str, str]) -> Doomed:

@@ -148,7 +148,9 @@ def connect(path: str) -> sqlite3.Connection:
 
 def prepare(path: str) -> None:
     """Make the tables if there are none. The caller holds the write lock. Raises UnknownSchema."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its log the same mode
+    os.close(
+        os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    )  # SQLite gives its log the same mode
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema'").fetchone():
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")

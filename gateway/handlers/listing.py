@@ -5,7 +5,7 @@ A page of a thousand keys is written by joining strings: seven times as fast as 
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from auth.identity import OWNER_ID, OWNER_NAME
 from backends.base import Entry, ListQuery, Page
@@ -119,17 +119,35 @@ def _head(context: Context, page: Page, limit: int, encoding: Encoding, marker: 
     return head
 
 
-def _entries(entries: Iterable[Entry], encoding: Encoding, extra: str, name: str = "Contents") -> list[str]:
-    return [
-        f"<{name}><Key>{encoding(key)}</Key><LastModified>{iso_date(modified)}</LastModified>"
-        f"<ETag>&quot;{etag}&quot;</ETag>"
-        + (
+class _Dates(dict[int, str]):
+    """`<LastModified>` by second: the keys of a page share few."""
+
+    def __missing__(self, second: int) -> str:
+        text = self[second] = f"<LastModified>{iso_date(second * 1000)}</LastModified><ETag>&quot;"
+        return text
+
+
+class _Checksums(dict[tuple[str | None, str | None], str]):
+    """The elements between ETag and Size, by algorithm and type."""
+
+    def __missing__(self, checksum: tuple[str | None, str | None]) -> str:
+        algorithm, kind = checksum
+        text = (
             f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
             if algorithm
             else ""
         )
-        + f"<Size>{size}</Size><StorageClass>{storage_class}</StorageClass>{extra}</{name}>"
-        for key, size, etag, modified, storage_class, algorithm, kind in entries
+        text = self[checksum] = f"&quot;</ETag>{text}<Size>"
+        return text
+
+
+def _entries(entries: Sequence[Entry], encoding: Encoding, extra: str, name: str = "Contents") -> list[str]:
+    dates, checksums = _Dates(), _Checksums()
+    keys = encoding.all([entry[0] for entry in entries])
+    return [
+        f"<{name}><Key>{key}</Key>{dates[modified // 1000]}{etag}{checksums[algorithm, kind]}{size}</Size>"
+        f"<StorageClass>{storage_class}</StorageClass>{extra}</{name}>"
+        for key, (_, size, etag, modified, storage_class, algorithm, kind) in zip(keys, entries, strict=True)
     ]
 
 

@@ -60,9 +60,8 @@ async def upload_part(context: Context) -> Reply:
     async with context.body(part_checksum(context, upload)) as body:
         part = await context.multipart.put_part(context.ref, upload.upload, number, body)
     headers = {"etag": f'"{part.etag}"'}
-    algorithm = upload.write.checksum_algorithm
-    if algorithm and part.checksum:
-        headers[ALGORITHMS[algorithm].header] = part.checksum
+    if body.checksum and (upload.write.checksum_algorithm or _sent_checksum(context)):
+        headers[ALGORITHMS[body.checksum.algorithm].header] = body.checksum.value
     return Reply(200, headers)
 
 
@@ -211,6 +210,10 @@ def _announced(context: Context) -> tuple[str | None, ChecksumType | None]:
             f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
         )
     return algorithm, ChecksumType(kind)
+
+
+def _sent_checksum(context: Context) -> bool:
+    return expected_checksum(context.request.headers, default=None) is not None
 
 
 def _whole_checksum(context: Context) -> Checksum | None:

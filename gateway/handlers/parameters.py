@@ -1,6 +1,7 @@
 """Reading parameters: integers, versions, encodings; each refusal names its argument."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from backends.base import Ref
@@ -10,6 +11,8 @@ from gateway.errors import InvalidArgument
 
 _NOT_XML = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that XML 1.0 cannot carry, not even as references."""
+_SAFE = "/~*'()!"
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/*'()!-]*")
 MAX_INT = 2**31 - 1
 """S3 refuses larger numbers."""
 
@@ -55,11 +58,17 @@ class Encoding:
             )
         self.url = kind == "url"
 
-    def adapt(self, texts: list[str]) -> None:
+    def adapt(self, texts: Sequence[str]) -> None:
         """Switch to encoding if one of the texts needs it."""
         if not self.url and _NOT_XML.search("".join(texts)):
             self.url = True
 
     def __call__(self, text: str) -> str:
         """A key or prefix, safe to stand in XML."""
-        return quote(text, safe="/~*'()!") if self.url else xml.escape(text)
+        return quote(text, safe=_SAFE) if self.url else xml.escape(text)
+
+    def all(self, texts: Sequence[str]) -> Sequence[str]:
+        """As a call for each; one search over all of them tells the usual case, that nothing needs it."""
+        if not self.url:
+            return xml.escape_all(texts)
+        return texts if _PLAIN.fullmatch("".join(texts)) else [quote(text, safe=_SAFE) for text in texts]

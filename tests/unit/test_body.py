@@ -1,6 +1,7 @@
 """Bodies: verified before anything of them is kept."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import threading
@@ -312,10 +313,11 @@ async def test_no_more_is_received_than_the_threads_can_take(tmp_path, monkeypat
     spool.close()
 
 
+@pytest.mark.parametrize("iterate", [False, True])
 @pytest.mark.parametrize("packet", [2, 1000, 65_536])
-async def test_memory_is_flat(tmp_path, packet):
+async def test_memory_is_flat(tmp_path, packet, iterate):
     """A body of any size holds two batches at most, however small the packets are."""
-    size = 16 * BATCH_BYTES if packet > 2 else 2 * BATCH_BYTES
+    size = 16 * BATCH_BYTES if packet > 2 else BATCH_BYTES // 2
     left = size
 
     async def receive():
@@ -327,8 +329,31 @@ async def test_memory_is_flat(tmp_path, packet):
     options = {"mode": PLAIN, "decoded_length": None, "md5": None, "checksum": None, "limit": 2**40}
     tracemalloc.start(1)
     async with Body(receive, content_length=size + -size % packet, spool=spool, **options) as made:
-        assert (await made.seal(str(tmp_path))).size >= size
+        if iterate:
+            assert sum([len(chunk) async for chunk in made]) >= size
+        else:
+            assert (await made.seal(str(tmp_path))).size >= size
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     spool.close()
     assert peak < 5 * BATCH_BYTES
+
+
+async def test_iteration_may_be_given_up(spool):
+    async with body(pieces(bytes(5 * BATCH_BYTES), 65_536), spool) as made:
+        async for _ in made:
+            break
+
+
+async def test_a_full_disk_in_the_middle(spool, tmp_path, monkeypatch):
+    real, calls = os.writev, []
+
+    def filling(fd, buffers):
+        calls.append(fd)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, "full")
+        return real(fd, buffers)
+
+    monkeypatch.setattr(os, "writev", filling)
+    error = await refused(body(pieces(bytes(5 * BATCH_BYTES), 65_536), spool), tmp_path, "ServiceUnavailable")
+    assert error.status == 503

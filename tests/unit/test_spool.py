@@ -82,6 +82,7 @@ def test_all_bodies_share_the_memory(spool, tmp_path):
 
 def test_files_are_private_and_nameless(spool, tmp_path):
     writer = spool.writer(str(tmp_path), 5000)
+    writer.write([b"x"], 1)
     file = writer.finish()[1]
     status = os.fstat(file.fd)
     assert stat.S_IMODE(status.st_mode) == 0o600
@@ -94,6 +95,7 @@ def test_files_are_private_and_nameless(spool, tmp_path):
 @pytest.mark.usefixtures("named_only")
 def test_named_files_vanish(spool, tmp_path):
     writer = spool.writer(str(tmp_path), 5000)
+    writer.write([b"x"], 1)
     file = writer.finish()[1]
     assert [str(path) for path in tmp_path.iterdir()] == [file.path]
     assert stat.S_IMODE(os.stat(file.path).st_mode) == 0o600
@@ -104,6 +106,7 @@ def test_named_files_vanish(spool, tmp_path):
 @pytest.mark.usefixtures("named_only")
 def test_a_named_file_may_be_taken_away(spool, tmp_path):
     writer = spool.writer(str(tmp_path), 5000)
+    writer.write([b"x"], 1)
     os.rename(writer.finish()[1].path, tmp_path / "kept")
     writer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
@@ -113,6 +116,7 @@ def test_the_configured_directory_wins_and_is_made(tmp_path):
     place = tmp_path / "made" / "when-needed"
     spool = Spool(10, 10, str(place))
     writer = spool.writer("/nonexistent", 100)
+    writer.write([b"x"], 1)
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     writer.close()
     spool.close()
