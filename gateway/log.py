@@ -82,9 +82,12 @@ def configure(text: str = "") -> LogSpec:
     """Send all logging to stderr at the levels of `text`. Raises LogSpecError, and then changes nothing."""
     spec = parse(text)
     logging.addLevelName(TRACE, "TRACE")
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler.formatter, LineFormatter)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
-    logging.basicConfig(level=spec.level, handlers=[handler], force=True)
+    root.addHandler(handler)
+    root.setLevel(spec.level)
     logging.captureWarnings(True)
     for module, level in spec.modules.items():
         logging.getLogger(module).setLevel(level)

@@ -1,12 +1,12 @@
 """Requests without a server: an ASGI scope from a method, a target and headers."""
 
-from gateway.request import Request
+from gateway.request import Request, Scope
 
 
-def request(method: str, target: str, headers: dict[str, str] | None = None) -> Request:
+def scope(method: str, target: str, headers: dict[str, str] | None = None) -> Scope:
     path, _, query = target.partition("?")
     given = {"host": "localhost", **(headers or {})}
-    scope = {
+    return {
         "type": "http",
         "method": method,
         "scheme": "http",
@@ -15,5 +15,9 @@ def request(method: str, target: str, headers: dict[str, str] | None = None) -> 
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "extensions": {},
     }
-    return Request(scope, None)
+
+
+def request(method: str, target: str, headers: dict[str, str] | None = None) -> Request:
+    return Request(scope(method, target, headers), None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from harness import KEY, SECRET, Gateway
+from harness import KEY, SECRET, Gateway, eventually
 from wire import (
     SIGNED_CHUNKS,
     SIGNED_TRAILER,
@@ -232,8 +232,6 @@ def test_a_copy_may_not_read_what_the_caller_may_not(gateway: Gateway, victim: s
 
 def test_disabled_and_replaced_keys(gateway: Gateway, victim: str, signer: Signer) -> None:
     """The last line of a key wins; a disabled one does not exist."""
-    from harness import eventually
-
     gateway.add_credential("AKIAROTATED000000001", "first-secret-first-secret")
     gateway.add_credential("AKIAROTATED000000001", "second-secret-second-secret")
     second = replace(signer, key="AKIAROTATED000000001", secret="second-secret-second-secret")

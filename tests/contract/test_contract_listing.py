@@ -5,7 +5,22 @@ from payloads import put
 
 from backends.base import ListQuery, Ref
 
-KEYS = ["a", "a/1", "a/2", "a/b/1", "a0", "b/1", "b//2", "c", "x|y", "x|z|1", "é/1", "\uffff/1", "\U0010ffff", "\U0010ffff/1"]
+KEYS = [
+    "a",
+    "a/1",
+    "a/2",
+    "a/b/1",
+    "a0",
+    "b/1",
+    "b//2",
+    "c",
+    "x|y",
+    "x|z|1",
+    "é/1",
+    "\uffff/1",
+    "\U0010ffff",
+    "\U0010ffff/1",
+]
 
 
 @pytest.fixture

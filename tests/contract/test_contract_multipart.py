@@ -67,7 +67,9 @@ async def test_parts_become_an_object(store):
     assert info.etag == f"{hashlib.md5(digests).hexdigest()}-3"
     assert info.size == len(data)
     assert [(part.number, part.size) for part in info.parts] == [(n, len(body)) for n, body in bodies.items()]
-    assert (dict(info.headers), dict(info.user), dict(info.docs), info.storage_class) == tuple(options.values())
+    assert (dict(info.headers), dict(info.user), dict(info.docs), info.storage_class) == tuple(
+        options.values()
+    )
     assert info.checksum == Checksum("CRC64NVME", digest("CRC64NVME", data), ChecksumType.FULL_OBJECT)
     assert (await store.head_object(REF)).info == info
     assert await get(store, REF) == data

@@ -24,7 +24,23 @@ from refusals import refused
 from payloads import BytesPayload, get, put, read
 
 SIZES = [0, 1, 4096, 64 * 1024, 64 * 1024 + 1, 300_000, 1024 * 1024 + 1]
-KEYS = ["a", "a/b", "a//b", "a/../b", "../a", "/a", "a/", ".", "..", "/", "\U0010ffff", "é", "\x01", "%2F", "k" * 1024]
+KEYS = [
+    "a",
+    "a/b",
+    "a//b",
+    "a/../b",
+    "../a",
+    "/a",
+    "a/",
+    ".",
+    "..",
+    "/",
+    "\U0010ffff",
+    "é",
+    "\x01",
+    "%2F",
+    "k" * 1024,
+]
 REF = Ref("b", "k")
 
 
@@ -254,7 +270,11 @@ async def test_deleting_many_has_an_outcome_for_each(store):
     doomed = [Doomed("a"), Doomed("b", conditions=Conditions(if_match=("other",))), Doomed("missing")]
     outcomes = await store.delete_objects("b", doomed)
     assert [outcome.key for outcome in outcomes] == ["a", "b", "missing"]
-    assert [getattr(outcome.error, "code", None) for outcome in outcomes] == [None, "PreconditionFailed", None]
+    assert [getattr(outcome.error, "code", None) for outcome in outcomes] == [
+        None,
+        "PreconditionFailed",
+        None,
+    ]
     assert [entry.key for entry in (await store.list_objects("b", ListQuery())).entries] == ["b"]
 
 
