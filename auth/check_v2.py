@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 from auth import sigv2, sigv4
 from auth.checks import Rules, SignedRequest, check_skew, iso, known, request_time, shown
@@ -71,14 +72,18 @@ def _resources(request: SignedRequest, *, presigned: bool) -> Iterator[str]:
     Older clients know fewer subresources. That is borne in the header, which its sender made for this very request,
     but not in a presigned URL, which somebody else completes.
     """
-    path, query = request.raw_path, request.raw_query
-    if request.host_style:
-        path = sigv2.bucket_path(request.bucket) + path
     known_words = (sigv2.SUBRESOURCES,) if presigned else (sigv2.SUBRESOURCES, sigv2.ALWAYS_SIGNED)
     seen = set[str]()
-    for words in known_words:
-        for plus in (False, True):
-            resource = sigv2.canonical_resource(path, query, words, plus=plus)
-            if resource not in seen:
-                seen.add(resource)
-                yield resource
+    for path, words, plus in product(_paths(request), known_words, (False, True)):
+        resource = sigv2.canonical_resource(path, request.raw_query, words, plus=plus)
+        if resource not in seen:
+            seen.add(resource)
+            yield resource
+
+
+def _paths(request: SignedRequest) -> tuple[str, ...]:
+    """The signed path. boto3 sends `/bucket` and signs `/bucket/`, which names the same bucket."""
+    path = request.raw_path
+    if request.host_style:
+        return (sigv2.bucket_path(request.bucket) + path,)
+    return (path,) if "/" in path[1:] or path == "/" else (path, path + "/")

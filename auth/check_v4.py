@@ -227,10 +227,11 @@ def _scope_error(scope: Scope, when: Moment, place: Place, region: str) -> S3Err
 
 def _check_signed(headers: Mapping[str, str], scope: Scope) -> None:
     """The host and every `x-amz-*` header must be signed; the payload's hash is part of the signature anyway."""
+    signed = scope.signed
     loose = [
-        name for name in headers.keys() - scope.signed if name[:6] == "x-amz-" and name != PAYLOAD_HEADER
+        name for name in headers if name not in signed and name[:6] == "x-amz-" and name != PAYLOAD_HEADER
     ]
-    if "host" not in scope.signed:
+    if "host" not in signed:
         loose.append("host")
     if loose:
         raise AccessDenied(

@@ -1,5 +1,6 @@
 """The file under the credential store: read if changed, append one line under a lock."""
 
+import errno
 import fcntl
 import json
 import logging
@@ -141,7 +142,7 @@ def _write(file: int, line: bytes, end: int) -> None:
     """Write in one piece; what a full disk cut short is taken back."""
     try:
         if os.write(file, line) != len(line):
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file)
     except OSError:
         os.ftruncate(file, end)

@@ -68,7 +68,7 @@ def identity(access_key: str) -> Identity:
 
 @lru_cache(maxsize=4096)
 def settled(access_key: str, scheme: str, presigned: bool, payload: str) -> Verified:
-    """The outcome for a caller and a body that needs no state of its own; call it with the words in `FIXED` only."""
+    """The outcome for a caller and a body that needs no state of its own; for the words of `_FIXED` only."""
     return Verified(identity(access_key), scheme, presigned, _FIXED[payload])
 
 

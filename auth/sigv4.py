@@ -57,9 +57,13 @@ def canonical_headers(headers: Mapping[str, str], names: Sequence[str]) -> str:
         lines = "\n".join([f"{name}:{headers[name]}" for name in names])
     except KeyError:
         return _trimmed(headers, names)
-    if "  " in lines or ": " in lines or " \n" in lines or "\t" in lines or lines[-1:] == " ":
+    if (" " in lines or "\t" in lines) and _needs_trimming(lines):
         return _trimmed(headers, names)
     return lines
+
+
+def _needs_trimming(lines: str) -> bool:
+    return "  " in lines or ": " in lines or " \n" in lines or "\t" in lines or lines.endswith(" ")
 
 
 def _trimmed(headers: Mapping[str, str], names: Sequence[str]) -> str:

@@ -66,10 +66,12 @@ class CredentialStore:
 
     def load(self) -> None:
         """Read the file, and enter the environment's key pair into it if it is new. An unusable file is only logged."""
-        self._own = environment_pair(self._environment)
+        self._own = own = environment_pair(self._environment)
+        if own is not None:
+            self._enabled = {**self._enabled, own.access_key: own}
         self.refresh(force=True)
-        if self._own is not None:
-            self._enter(self._own)
+        if own is not None:
+            self._enter(own)
 
     def refresh(self, *, force: bool = False) -> bool:
         """Read the file if it changed; says whether it was read."""

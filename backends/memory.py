@@ -271,7 +271,11 @@ class MemoryBackend:
         uploads = self._bucket(bucket).uploads
         keys = {found.info.key for found in uploads.values()}
         later = _later(keys, query)
-        if query.after_upload and query.after.startswith(query.prefix) and _of_key(uploads, query.after, query):
+        if (
+            query.after_upload
+            and query.after.startswith(query.prefix)
+            and _of_key(uploads, query.after, query)
+        ):
             later = sorted({query.after, *later})
         found = [
             (name, upload)

@@ -117,7 +117,11 @@ def _check_order(lines: Sequence[ChosenPart]) -> None:
 def _chosen(upload: UploadInfo, stored: Mapping[int, PartInfo], line: ChosenPart, algorithm: str) -> PartInfo:
     part = stored.get(line.number)
     announced = upload.write.checksum_algorithm is not None
-    if part is None or part.etag != line.etag or not _same_checksum(line.checksum, part, algorithm, announced):
+    if (
+        part is None
+        or part.etag != line.etag
+        or not _same_checksum(line.checksum, part, algorithm, announced)
+    ):
         raise InvalidPart(UploadId=upload.upload, PartNumber=line.number, ETag=line.etag)
     return part
 

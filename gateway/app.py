@@ -69,7 +69,8 @@ class App:
         except Exception:
             logger.exception("%s %s %s failed", request_id, scope["method"], scope["raw_path"])
             reply = render_error(InternalError(), scope["raw_path"].decode("latin-1"), request_id)
-        await send_reply(reply, request_id, scope, send, self.services.chunk_bytes)
+        with contextlib.suppress(ConnectionError):  # the client left; there is nobody to tell
+            await send_reply(reply, request_id, scope, send, self.services.chunk_bytes)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         services = self.services

@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.errors import InternalError
 from gateway.reply import HOST_ID, new_request_id, render_error
+from gateway.request import Message, Scope
 
 if TYPE_CHECKING:
     from gateway.protocol import S3Protocol
@@ -46,7 +47,7 @@ class Cycle:
         "waiting_for_100_continue",
     )
 
-    def __init__(self, protocol: "S3Protocol", scope: Any, keep_alive: bool, expect: bool) -> None:
+    def __init__(self, protocol: "S3Protocol", scope: Scope, keep_alive: bool, expect: bool) -> None:
         self.scope = scope
         self.disconnected = False
         self.keep_alive = keep_alive
@@ -85,7 +86,7 @@ class Cycle:
         self.disconnected = True
         self.message_event.set()
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Message:
         """ASGI: the next piece of the body, or the end of the connection. The first call sends 100 Continue."""
         protocol = self._protocol
         if self.waiting_for_100_continue and not protocol.transport.is_closing():
@@ -118,7 +119,7 @@ class Cycle:
 
     # What leaves
 
-    async def send(self, message: Any) -> None:
+    async def send(self, message: Message) -> None:
         """ASGI: the next piece of the answer. Raises ConnectionResetError once the client is gone."""
         flow = self._protocol.flow
         if flow.write_paused and not self.disconnected:
@@ -136,7 +137,7 @@ class Cycle:
         else:
             raise RuntimeError(f"{message['type']} instead of a piece of the answer's body")
 
-    def _start(self, message: Any) -> None:
+    def _start(self, message: Message) -> None:
         if message["type"] != "http.response.start":
             raise RuntimeError(f"{message['type']} before the start of the answer")
         status: int = message["status"]
@@ -158,19 +159,22 @@ class Cycle:
 
     def _frame(self, status: int, length: int | None, parts: list[bytes]) -> None:
         """Choose the framing of the body, and end the head."""
+        lines = 3 + (len(parts) - 2) // 4
         bodyless = status in _BODYLESS or self.scope["method"] == "HEAD"
         if length is None and not bodyless:
             if self.scope["http_version"] == "1.1":
                 self._chunked = True
+                lines += 1
                 parts.append(b"transfer-encoding: chunked\r\n")
             else:
                 self.keep_alive = False
                 length = -1  # up to the end of the connection
         self._left = 0 if bodyless else length or 0
         if not self.keep_alive:
+            lines += 1
             parts.append(b"connection: close\r\n")
         parts.append(b"\r\n")
-        self._head = _checked(b"".join(parts), parts)
+        self._head = _checked(b"".join(parts), lines)
 
     def _write(self, body: bytes, more: bool) -> None:
         if self.scope["method"] == "HEAD":
@@ -203,7 +207,7 @@ class Cycle:
             write(head)
         write(data)
 
-    async def _send_file(self, message: Any) -> None:
+    async def _send_file(self, message: Message) -> None:
         file, offset, count = message["file"], message.get("offset", 0), message["count"]
         if self._chunked:
             raise RuntimeError("a file needs a Content-Length")
@@ -211,7 +215,9 @@ class Cycle:
             self._account(count)
             head, self._head = self._head, b""
             self.head_sent = True
-            await self._past_the_transport(head, file if isinstance(file, int) else file.fileno(), offset, count)
+            await self._past_the_transport(
+                head, file if isinstance(file, int) else file.fileno(), offset, count
+            )
         if not message.get("more_body", False):
             if self._head:
                 self._put(b"")
@@ -295,10 +301,8 @@ def _chunk(body: bytes, more: bool) -> bytes:
     return data if more else data + b"0\r\n\r\n"
 
 
-def _checked(head: bytes, parts: list[bytes]) -> bytes:
-    """The head, if no value smuggles a line break or a NUL into it (three scans are cheaper than one per header)."""
-    lines = head.count(b"\r\n")
-    expected = sum(part.endswith(b"\r\n") for part in parts)
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or lines != expected or b"\0" in head:
+def _checked(head: bytes, lines: int) -> bytes:
+    """The head, if no value smuggles a line break or a NUL into it (a few scans are cheaper than one per header)."""
+    if not head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") == lines or b"\0" in head:
         raise RuntimeError("a header of the answer has a line break in it")
     return head

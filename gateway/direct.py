@@ -23,7 +23,9 @@ class DirectSocket:
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, moved: Callable[[], None]
     ) -> None:
         original = transport.get_extra_info("socket")
-        self._socket = socket.socket(original.family, original.type, original.proto, os.dup(original.fileno()))
+        self._socket = socket.socket(
+            original.family, original.type, original.proto, os.dup(original.fileno())
+        )
         self._fd = self._socket.fileno()
         self._loop = loop
         self._moved = moved

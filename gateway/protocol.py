@@ -25,6 +25,7 @@ from gateway.cycle import Cycle
 from gateway.direct import DirectSocket
 from gateway.errors import BadRequest, RequestHeaderSectionTooLarge, RequestTimeout, S3Error, SlowDown
 from gateway.reply import HOST_ID, new_request_id, render_error
+from gateway.request import Scope
 
 LINGER_BYTES = 1024 * 1024
 """How much of an unwanted body is read and thrown away before the connection is closed."""
@@ -32,8 +33,9 @@ LINGER_SECONDS = 1.0
 HIGH_WATER_BYTES = 256 * 1024
 """Reading pauses when so much of a body waits for the application."""
 ZEROCOPY = "http.response.zerocopysend"
-RECEIVE_INTO = "s3gw.receive_into"
 _MAX_URL_BYTES = 16384
+
+App = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class S3Protocol(HttpToolsProtocol):
         self.since = state.now
         """When something last moved: a byte came or went, an answer ended."""
         self.direct: DirectSocket | None = None
+        self._running: Cycle | None = None
         self._head_since: float | None = None
         self._head_bytes = 0
         self._served = False
@@ -120,6 +123,7 @@ class S3Protocol(HttpToolsProtocol):
         self._lingering = False
         self._discarded = 0
         self._unsent = 0
+        self._patience = state.limits.body_timeout
         self._extensions: dict[str, Any] = {}
 
     # The transport's side
@@ -135,6 +139,8 @@ class S3Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, free the descriptor."""
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnect()  # uvicorn tells the newest request only
         if self.direct is not None:
             self.direct.close()
         self.pipeline.clear()
@@ -209,7 +215,7 @@ class S3Protocol(HttpToolsProtocol):
         """Check the head, and start (or queue) the application on it."""
         self._head_since = None
         version = self.parser.get_http_version()
-        scope = self.scope
+        scope = cast("Scope", self.scope)
         path, query = self._check_head(version)
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
@@ -221,7 +227,7 @@ class S3Protocol(HttpToolsProtocol):
         keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self.state.draining
         self.cycle = Cycle(self, scope, keep_alive, self.expect_100_continue and version == "1.1")
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)  # type: ignore[arg-type]
+            self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))  # type: ignore[arg-type]
@@ -259,6 +265,12 @@ class S3Protocol(HttpToolsProtocol):
 
     # The application's side
 
+    def _start_asgi_task(self, cycle: Cycle, app: App) -> None:  # type: ignore[override]
+        self._running = cycle
+        task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     def on_response_complete(self) -> None:
         """The answer of the oldest request is written: go on with the next one."""
         self.server_state.total_requests += 1
@@ -269,11 +281,11 @@ class S3Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            self._start_asgi_task(cast("Cycle", cycle), app)
         elif self._refusal is not None:
             self._answer(self._refusal)
         elif self.state.draining:
-            self.transport.close()
+            self._close_idle()
 
     def finish(self, cycle: Cycle) -> None:
         """The last answer of this connection is written: close, with patience if the client is still sending."""
@@ -296,7 +308,13 @@ class S3Protocol(HttpToolsProtocol):
         if self._busy:
             self.cycle.keep_alive = False
         elif self._head_since is None and not self._lingering:
-            self.transport.close()
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close a connection that owes nothing; under TLS the client's own goodbye is waited for, briefly."""
+        self.since = self.state.now
+        self._patience = LINGER_SECONDS
+        self.transport.close()
 
     @property
     def _busy(self) -> bool:
@@ -366,7 +384,7 @@ class S3Protocol(HttpToolsProtocol):
         if self._lingering:
             self._sweep_lingering(waited)
         elif self.transport.is_closing() or unsent or (self.direct is not None and self.direct.sending):
-            if waited > self.limits.body_timeout:  # the client does not read
+            if waited > self._patience:  # the client does not read
                 self.transport.abort()
         elif self._busy:
             if self.cycle.receiving and waited > self.limits.body_timeout:
@@ -375,7 +393,7 @@ class S3Protocol(HttpToolsProtocol):
             if now - self._head_since > self.limits.header_timeout:
                 self._refuse(RequestTimeout())
         elif waited > (self.limits.idle_timeout if self._served else self.limits.header_timeout):
-            self.transport.close()
+            self._close_idle()
 
     def _sweep_lingering(self, waited: float) -> None:
         if self.transport.is_closing() or waited > self.limits.body_timeout:

@@ -249,7 +249,7 @@ class Worker:
             async with asyncio.timeout(self._options.shutdown_timeout if graceful else 0):
                 await asyncio.sleep(_SETTLE_SECONDS)  # requests that have arrived already are read first
                 self._state.shutdown()
-                while self._state.busy or self._handshakes:
+                while self._state.busy or self._handshakes:  # noqa: ASYNC110 - seldom, and short
                     await asyncio.sleep(_SETTLE_SECONDS)
         except TimeoutError:
             count = len(self._state.connections)

@@ -359,6 +359,9 @@ class External(Gateway):
     def workers(self) -> list[int]:
         return []
 
+    def memory(self) -> int:
+        return 0
+
 
 def shared_gateway(directory: Path) -> Gateway:
     """The gateway that read-mostly tests share."""

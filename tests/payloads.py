@@ -32,6 +32,7 @@ class BytesPayload:
         self.error = error
         self.gate = gate
         self.sealed = 0
+        self.begun = asyncio.Event()
         self.file: Temporary | None = None
 
     @property
@@ -46,6 +47,7 @@ class BytesPayload:
 
     async def seal(self, directory: str) -> Sealed:
         self.sealed += 1
+        self.begun.set()
         if self.gate is not None:
             await self.gate.wait()
         if self.error is not None:

@@ -74,8 +74,7 @@ class SqliteChanges:
 
     def put(self, ref: Ref, new: NewObject) -> ObjectInfo:
         """See `Changes.put`."""
-        bucket = self._bucket(ref.bucket)
-        old = self._record(ref)
+        bucket, old = self._target(ref)
         check_write(new.write.conditions, old, ref.key)
         body = self._execute(_NEW_BODY, (new.file, None, new.data)).lastrowid
         if new.file is not None:
@@ -88,9 +87,8 @@ class SqliteChanges:
     def copy(self, source: Ref, target: Ref, how: Copy) -> ObjectInfo:
         """See `Changes.copy`."""
         found = self._found(source)
-        bucket = self._bucket(target.bucket)
+        bucket, old = self._target(target)
         check_copy_source(how.conditions, found)
-        old = self._record(target)
         check_write(how.write.conditions, old, target.key)
         record = found._replace(
             modified=now(),
@@ -108,9 +106,8 @@ class SqliteChanges:
     def rename(self, source: Ref, target: Ref, how: Copy) -> None:
         """See `Changes.rename`."""
         found = self._found(source)
-        bucket = self._bucket(target.bucket)
+        bucket, old = self._target(target)
         check_copy_source(how.conditions, found)
-        old = self._record(target)
         check_write(how.write.conditions, old, target.key)
         if source == target:
             return
@@ -119,8 +116,7 @@ class SqliteChanges:
 
     def delete(self, ref: Ref, conditions: Conditions) -> Deleted:
         """See `Changes.delete`."""
-        bucket = self._bucket(ref.bucket)
-        old = self._record(ref)
+        bucket, old = self._target(ref)
         check_delete(conditions, old, ref.key)
         if old is not None:
             self._execute(_DELETE, (bucket, ref.key))
@@ -173,8 +169,7 @@ class SqliteChanges:
 
     def complete_upload(self, ref: Ref, upload: str, how: Completion) -> ObjectInfo:
         """See `Changes.complete_upload`."""
-        bucket = self._bucket(ref.bucket)
-        old = self._record(ref)
+        bucket, old = self._target(ref)
         if old is not None and old.upload == upload:
             return _completed_again(ref, upload, old, how)
         info = self._upload(ref, upload)
@@ -213,6 +208,13 @@ class SqliteChanges:
             raise NoSuchBucket(BucketName=name)
         number: int = row[0]
         return number
+
+    def _target(self, ref: Ref) -> tuple[int, Record | None]:
+        """The bucket's number, and the object that is there now."""
+        row = self._execute(sqlite.TARGET, (ref.key, ref.bucket)).fetchone()
+        if row is None:
+            raise NoSuchBucket(BucketName=ref.bucket)
+        return row[0], None if row[1] is None else Record(*row[1:])
 
     def _record(self, ref: Ref) -> Record | None:
         row = self._execute(sqlite.FIND, (ref.bucket, ref.key)).fetchone()

@@ -15,7 +15,7 @@ Seek = Callable[[bytes], Iterator[Row]]
 END = b"\xff"
 """After every key."""
 STEPS = 8
-"""Rows under a common prefix that are stepped over before a new seek: a step costs about an eighth of a seek."""
+"""Rows under a common prefix that are stepped over before a new seek, as long as that helps: a seek costs eight steps."""
 
 
 class Found(NamedTuple):
@@ -53,7 +53,7 @@ def start(prefix: str, delimiter: str, after: str) -> bytes:
 
 def walk(rows: Iterator[Row], seek: Seek, prefix: str, delimiter: str) -> Iterator[Found]:
     """Rows and common prefixes in order; `rows` is the scan from the start."""
-    row = next(rows, None)
+    row, steps = next(rows, None), STEPS
     while row is not None:
         common = common_prefix(row[0], prefix, delimiter)
         if not common:
@@ -61,7 +61,8 @@ def walk(rows: Iterator[Row], seek: Seek, prefix: str, delimiter: str) -> Iterat
             row = next(rows, None)
             continue
         yield Found(common, None)
-        row = next((row for row in islice(rows, STEPS) if not row[0].startswith(common)), None)
+        row = next((row for row in islice(rows, steps) if not row[0].startswith(common)), None)
+        steps = STEPS if row is not None else 1
         if row is None:
             rows = seek(successor(common))
             row = next(rows, None)

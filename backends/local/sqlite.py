@@ -98,14 +98,21 @@ CREATE TABLE writers (id INTEGER PRIMARY KEY, slot INTEGER NOT NULL);
 CREATE TABLE schema (version INTEGER NOT NULL);
 """
 
+_COLUMNS = (
+    "o.size, o.etag, o.modified, o.storage_class, o.checksum_algorithm, o.checksum_type, o.checksum,"
+    " o.headers, o.user, o.docs, o.upload, o.body, b.refs, b.file, b.segments"
+)
 _OBJECT = (
-    "SELECT o.size, o.etag, o.modified, o.storage_class, o.checksum_algorithm, o.checksum_type, o.checksum,"
-    " o.headers, o.user, o.docs, o.upload, o.body, b.refs, b.file, b.segments{data}"
     " FROM objects o JOIN bodies b ON b.id = o.body"
     " WHERE o.bucket = (SELECT id FROM buckets WHERE name = ?) AND o.key = ? AND o.version = 0"
 )
-FIND = _OBJECT.format(data="")
-FIND_DATA = _OBJECT.format(data=", b.data")
+FIND = f"SELECT {_COLUMNS}{_OBJECT}"
+FIND_DATA = f"SELECT {_COLUMNS}, b.data{_OBJECT}"
+TARGET = (
+    f"SELECT k.id, {_COLUMNS} FROM buckets k"  # noqa: S608
+    " LEFT JOIN objects o ON o.bucket = k.id AND o.key = ? AND o.version = 0"
+    " LEFT JOIN bodies b ON b.id = o.body WHERE k.name = ?"
+)
 BUCKET_ID = "SELECT id FROM buckets WHERE name = ?"
 UPLOAD = (
     "SELECT initiated, write FROM uploads"

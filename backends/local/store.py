@@ -95,7 +95,8 @@ class LocalBackend:
         if self._closed:
             return
         self._closed = True
-        self._threads.shutdown(wait=True)
+        self._writer.stop()  # the files that its last commits set free go to the threads,
+        self._threads.shutdown(wait=True)  # which remove them, and post that they are gone
         self._writer.post(lambda changes: changes.leave(self._id))
         self._index.close()
         self._writer.close()

@@ -129,10 +129,15 @@ class Writer:
         """Queue a change that nobody waits for; from any thread."""
         self._queue.put(_Job(apply, None, None))  # type: ignore[arg-type]
 
-    def close(self) -> None:
-        """Commit what is queued, and stop. Blocks."""
+    def stop(self) -> None:
+        """Commit what is queued, and end the thread. Blocks."""
         self._queue.put(None)
         self._thread.join()
+
+    def close(self) -> None:
+        """Commit what was queued since `stop`, and free everything. Blocks."""
+        while not self._queue.empty():
+            self._work([job for job in self._take() if job is not None])
         with self._exclusive():  # the last connection to close checkpoints the log
             self._connection.close()
         os.close(self._wal)

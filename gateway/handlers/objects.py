@@ -168,7 +168,7 @@ def _parts_element(content: Content, parts: list[PartInfo], limit: int, truncate
     algorithm = info.checksum.algorithm if info.checksum else None
     return xml.element(
         "ObjectParts",
-        xml.element("TotalPartsCount", len(info.parts)),
+        xml.element("PartsCount", len(info.parts)),
         xml.element("MaxParts", limit),
         xml.element("IsTruncated", truncated),
         xml.element("NextPartNumberMarker", parts[-1].number if parts else 0),

@@ -79,7 +79,7 @@ def test_too_long(s3: Any, bucket: str, key: str) -> None:
 
 
 def test_multipart_of_odd_keys(s3: Any, bucket: str) -> None:
-    for key in ("a//b", "a/../b", " ?&=%2F+", "ü\n\x01"):
+    for key in ("a//b", "a/../b", " ?&=%2F+", "ü\n"):
         made = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
         where = {"Bucket": bucket, "Key": key, "UploadId": made}
         etag = s3.upload_part(**where, PartNumber=1, Body=b"v")["ETag"]

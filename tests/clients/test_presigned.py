@@ -72,7 +72,7 @@ def test_put(presigner: Any, s3: Any, bucket: str, version: str) -> None:
     typed = presigner.generate_presigned_url(
         "put_object", {"Bucket": bucket, "Key": "typed", "ContentType": "text/a", "Metadata": {"m": "1"}}
     )
-    extra = {} if "x-amz-meta-m=1" in typed else {"x_amz_meta_m": "1"}
+    extra = {"x_amz_meta_m": "1"}
     assert fetch(typed, "PUT", b"v", Content_Type="text/a", **extra)[0] == 200
     head = s3.head_object(Bucket=bucket, Key="typed")
     assert (head["ContentType"], head["Metadata"]) == ("text/a", {"m": "1"})
@@ -117,14 +117,14 @@ def test_what_is_changed_is_refused(presigner: Any, s3: Any, bucket: str, versio
     assert fetch(url)[1] == b"v"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_expired(presigner: Any, s3: Any, bucket: str, version: str) -> None:
+def test_expired(gateway: Gateway, s3: Any, bucket: str) -> None:
+    """Of V2; V4 is in the attacks, because boto3 refuses to sign the past."""
     s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    presigner = gateway.s3("presign s3", signature_version="s3")
     url = presigner.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"}, ExpiresIn=-1)
     status, body, _ = fetch(url)
-    assert status in {400, 403}
-    assert b"<Code>" in body
-    assert body != b"v"
+    assert status == 403
+    assert b"<Code>AccessDenied</Code><Message>Request has expired</Message>" in body
 
 
 def test_other_region_is_named(gateway: Gateway, s3: Any, bucket: str) -> None:

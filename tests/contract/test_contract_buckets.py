@@ -1,11 +1,11 @@
 """Buckets: created, listed, removed."""
 
 import pytest
+from payloads import BytesPayload, get, put
+from refusals import refused
 
 from backends.base import Backend, BucketQuery, Doc, ListQuery, Multipart, Ref, UploadQuery, Write
 from gateway.errors import S3Error
-from refusals import refused
-from payloads import BytesPayload, get, put
 
 
 async def test_the_backend_satisfies_both_protocols(empty):

@@ -30,6 +30,7 @@ from backends.checksums import digest
 from gateway.errors import BadDigest
 
 REF = Ref("b", "k")
+SHARED_MEMORY = "/dev/shm"
 BIG = os.urandom(MIN_PART_BYTES)
 BIGGER = os.urandom(MIN_PART_BYTES + 7)
 
@@ -132,10 +133,8 @@ async def test_a_part_of_the_object_is_read_alone(store, number):
 async def test_a_range_crosses_parts(store, wanted):
     await make(store, {1: BIG, 2: BIGGER, 3: b"tail"})
     data = BIG + BIGGER + b"tail"
-    if wanted.first is None:
-        expected = data[-min(wanted.last, len(data)) :]
-    else:
-        expected = data[wanted.first : wanted.last + 1]
+    first = len(data) - min(wanted.last, len(data)) if wanted.first is None else wanted.first
+    expected = data[first:] if wanted.first is None else data[first : wanted.last + 1]
     async with await store.open_object(REF, Read(range=wanted)) as content:
         assert await read(content) == expected
 
@@ -301,8 +300,7 @@ async def test_a_part_that_fails_or_comes_too_late_is_not_kept(store):
     gate = asyncio.Event()
     payload = BytesPayload(b"late", gate=gate)
     task = asyncio.create_task(store.put_part(REF, upload, 1, payload))
-    while not payload.sealed:
-        await asyncio.sleep(0)
+    await payload.begun.wait()
     await store.abort_upload(REF, upload)
     gate.set()
     with refused("NoSuchUpload"):

@@ -5,6 +5,8 @@ import hashlib
 import os
 
 import pytest
+from payloads import BytesPayload, get, put, read
+from refusals import refused
 
 from backends.base import (
     ByteRange,
@@ -20,8 +22,6 @@ from backends.base import (
     Write,
 )
 from gateway.errors import BadDigest, IncompleteBody
-from refusals import refused
-from payloads import BytesPayload, get, put, read
 
 SIZES = [0, 1, 4096, 64 * 1024, 64 * 1024 + 1, 300_000, 1024 * 1024 + 1]
 KEYS = [
@@ -42,6 +42,7 @@ KEYS = [
     "k" * 1024,
 ]
 REF = Ref("b", "k")
+SHARED_MEMORY = "/dev/shm"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -76,12 +77,10 @@ async def test_a_large_payload_in_memory_is_read_back(store):
     assert await get(store, REF) == data
 
 
+@pytest.mark.skipif(not os.path.isdir(SHARED_MEMORY), reason="no second file system")
 async def test_a_payload_spooled_on_another_file_system_is_copied(store):
-    shm = "/dev/shm"
-    if not os.path.isdir(shm):
-        pytest.skip("no second file system")
     data = os.urandom(400_000)
-    await put(store, REF, data, threshold=0, directory=shm)
+    await put(store, REF, data, threshold=0, directory=SHARED_MEMORY)
     assert await get(store, REF) == data
 
 
@@ -120,8 +119,7 @@ async def test_a_cancelled_put_changes_nothing(store, size):
     gate = asyncio.Event()
     payload = BytesPayload(b"x" * size, gate=gate)
     task = asyncio.create_task(store.put_object(REF, payload))
-    while not payload.sealed:
-        await asyncio.sleep(0)
+    await payload.begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
