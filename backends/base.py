@@ -437,7 +437,7 @@ class Backend(Protocol):
         """Move within a bucket, atomically. Raises NoSuchKey, PreconditionFailed."""
 
     async def delete_object(self, ref: Ref, conditions: Conditions = UNCONDITIONAL) -> Deleted:
-        """Remove; a missing key is no error, unless a condition needs it (If-Match: NoSuchKey... PreconditionFailed)."""
+        """Remove; a missing key is no error, unless If-Match names one (NoSuchKey). Raises PreconditionFailed."""
 
     async def delete_objects(self, bucket: str, doomed: Sequence[Doomed]) -> list[Deleted]:
         """Remove each; an outcome for each, in order, its error inside it. Raises NoSuchBucket."""

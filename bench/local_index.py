@@ -11,11 +11,12 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Literal
 
 from backends.base import ListQuery, Ref, Sealed
 from backends.local import LocalBackend
+from backends.local.sqlite import connect
 
 Durability = Literal["full", "relaxed"]
 
@@ -68,12 +69,12 @@ async def puts(store: LocalBackend, who: int, clients: int, count: int, size: in
     await asyncio.gather(*map(client, range(clients)))
 
 
-def put_process(path: str, durability: Durability, who: int, clients: int, count: int, size: int) -> None:
+def put_process(path: str, durability: Durability, who: int, share: tuple[int, int, int]) -> None:
     """One of several writing processes."""
 
     async def main() -> None:
         async with opened(path, durability) as store:
-            await puts(store, who, clients, count, size)
+            await puts(store, who, *share)
 
     asyncio.run(main())
 
@@ -90,7 +91,7 @@ async def measure_puts(durability: Durability, processes: int, clients: int, siz
             context = multiprocessing.get_context("spawn")
             share = (clients // processes, count // processes, size)
             children = [
-                context.Process(target=put_process, args=(path, durability, who, *share))
+                context.Process(target=put_process, args=(path, durability, who, share))
                 for who in range(processes)
             ]
             start = time.perf_counter()
@@ -103,25 +104,26 @@ async def measure_puts(durability: Durability, processes: int, clients: int, siz
             )
 
 
-def fill(store: LocalBackend, bucket: int, keys: Iterable[str]) -> None:
+def fill(path: str, bucket: str, keys: Iterable[str]) -> None:
     """Insert rows without bodies worth mentioning, straight into the index."""
-    index = store._writer._connection
-    index.execute("BEGIN")
-    index.execute("INSERT OR IGNORE INTO bodies (id, refs, data) VALUES (1, 1, x'00')")
-    index.executemany(
-        "INSERT INTO objects VALUES (?, ?, 0, 1, ?, 0, 'STANDARD', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1)",
-        ((bucket, key, "0" * 32) for key in keys),
-    )
-    index.execute("COMMIT")
+    with closing(connect(f"{path}/index.sqlite")) as index:
+        index.execute("BEGIN IMMEDIATE")
+        index.execute("INSERT OR IGNORE INTO bodies (id, refs, data) VALUES (1, 1, x'00')")
+        index.executemany(
+            "INSERT INTO objects SELECT id, ?, 0, 1, ?, 0, 'STANDARD',"
+            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1 FROM buckets WHERE name = ?",
+            ((key, "0" * 32, bucket) for key in keys),
+        )
+        index.execute("COMMIT")
 
 
-async def measure_lists(store: LocalBackend, keys: int) -> None:
+async def measure_lists(store: LocalBackend, path: str, keys: int) -> None:
     """Pages of 1,000 from a bucket of so many keys: flat, folded in small groups, folded in few."""
     for name, shape in (("plain", "{0:08d}"), ("groups", "{1:06d}/{2}"), ("few", "{3}/{0:08d}")):
         bucket = f"{name}{keys}"
         await store.create_bucket(bucket)
-        (number,) = store._index._execute("SELECT id FROM buckets WHERE name = ?", (bucket,)).fetchone()
-        fill(store, number, (shape.format(n, n // 10, n % 10, n * 5 // keys) for n in range(keys)))
+        rows = (shape.format(n, n // 10, n % 10, n * 5 // keys) for n in range(keys))
+        await asyncio.to_thread(fill, path, bucket, rows)
         for delimiter in ("", "/"):
             query = ListQuery(delimiter=delimiter)
 
@@ -167,7 +169,7 @@ async def main(quick: bool) -> None:
             for size in (4096, 16_384, 65_536, 65_537, 131_072):
                 await measure_reads(store, size, 20_000 // scale)
             for keys in (10_000, 1_000_000 // scale):
-                await measure_lists(store, keys)
+                await measure_lists(store, path, keys)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,15 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
-from auth.access import may
+from auth.access import PUBLIC_READS, may
 from auth.identity import OWNER_ID
 from auth.store import CredentialStore
 from auth.verify import verify
 from backends.base import Doc, Multipart, Ref
 from backends.local import LocalBackend
 from gateway.body import ClientDisconnected
-from gateway.config import Settings
 from gateway.context import Context, Services
 from gateway.errors import (
     AccessDenied,
@@ -35,6 +35,9 @@ from gateway.operations import Level, resolve
 from gateway.reply import Reply, new_request_id, render_error, send_reply
 from gateway.request import Receive, Request, Scope, Send
 from gateway.spool import Spool
+
+if TYPE_CHECKING:
+    from gateway.launch import AppOptions
 
 logger = logging.getLogger("gateway.app")
 
@@ -116,9 +119,9 @@ async def _authorise(context: Context) -> None:
     owner = request.headers.get("x-amz-expected-bucket-owner")
     if owner is not None and owner != OWNER_ID:
         raise AccessDenied()
-    identity = context.verified.identity
-    public = identity.anonymous and services.anonymous == "public-read" and await _is_public(context)
-    may(identity, context.operation.action, anonymous=services.anonymous, public=public)
+    identity, action = context.verified.identity, context.operation.action
+    asks = identity.anonymous and services.anonymous == "public-read" and action in PUBLIC_READS
+    may(identity, action, anonymous=services.anonymous, public=asks and await _is_public(context))
 
 
 async def _is_public(context: Context) -> bool:
@@ -150,21 +153,20 @@ def _is_signed(request: Request) -> bool:
     return "authorization" in request.headers or bool(request.params)
 
 
-def create_app(settings: Settings) -> App:
+def create_app(options: "AppOptions") -> App:
     """The application of one worker process: opens the store, loads the credentials."""
-    gateway, chosen = settings.s3_gateway, settings.backend
-    backend = LocalBackend.open(chosen.path, durability=chosen.durability)
-    credentials = CredentialStore(gateway.credentials_path)
+    backend = LocalBackend.open(options.store, durability=options.durability)
+    credentials = CredentialStore(options.credentials)
     credentials.load()
     services = Services(
         backend=backend,
         multipart=backend if isinstance(backend, Multipart) else None,
-        spool=Spool(gateway.put_memory_buffer_threshold, gateway.put_max_memory_buffer, gateway.put_temp_dir),
-        region=gateway.region,
-        anonymous=settings.auth.anonymous,
-        clock_skew=settings.auth.clock_skew_seconds,
-        chunk_bytes=gateway.get_chunk_bytes,
-        domains=gateway.domains,
-        public_url=gateway.public_url.rstrip("/"),
+        spool=Spool(options.memory_threshold, options.max_memory, options.temp_dir),
+        region=options.region,
+        anonymous=options.anonymous,
+        clock_skew=options.clock_skew,
+        chunk_bytes=options.chunk_bytes,
+        domains=options.domains,
+        public_url=options.public_url,
     )
-    return App(services, credentials, gateway.cache_refresh_interval_secs)
+    return App(services, credentials, options.refresh_seconds)

@@ -195,13 +195,13 @@ class Body:
         return await self._run(store_last, batch)
 
     async def _next_batch(self) -> list[bytes]:
-        """About BATCH_BYTES of the wire; less only at the end, and nothing after it."""
-        source, room = self._source, BATCH_BYTES
+        """About BATCH_BYTES of the wire; less at the end, and where many bodies share the memory."""
+        source, share, size = self._source, self._spool.share, 0
         batch: list[bytes] = []
         rest = bytearray()  # a client that sends byte by byte costs bytes, not an object for each
-        while source.more and room > 0:
+        while source.more and size < share(BATCH_BYTES):
             data = await source.next_chunk()
-            room -= len(data)
+            size += len(data)
             if len(batch) >= _MOST_PIECES:
                 rest += data
             elif data:

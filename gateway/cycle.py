@@ -143,7 +143,8 @@ class Cycle:
         status: int = message["status"]
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.keep_alive &= not self.more_body  # nobody will read the rest of the body
+        if self.more_body or self._protocol.state.draining:  # nobody will read the rest of the body
+            self.keep_alive = False
         parts = [STATUS_LINE[status], self._protocol.state.date_line]
         length = None
         for name, value in message.get("headers", ()):

@@ -91,6 +91,9 @@ def configure(text: str = "") -> LogSpec:
     logging.captureWarnings(True)
     for module, level in spec.modules.items():
         logging.getLogger(module).setLevel(level)
-    # The gateway writes its own line for a request; uvicorn's would cost as much as a small GET.
-    logging.getLogger("uvicorn.access").disabled = True
+    # The gateway writes its own line for a request; uvicorn's would cost as much as a small GET, and what it
+    # writes at `trace` holds whole presigned URLs.
+    # The watcher of the credentials would log each line of a log that lies beside them, and so for ever.
+    for name in ("uvicorn.access", "uvicorn.asgi", "watchfiles.main"):
+        logging.getLogger(name).disabled = True
     return spec

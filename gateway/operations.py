@@ -213,7 +213,8 @@ _MODIFIERS = frozenset(
         "key-marker version-id-marker upload-id-marker max-uploads encoding-type max-parts "
         "part-number-marker continuation-token start-after fetch-owner max-buckets bucket-region "
         "response-cache-control response-content-disposition response-content-encoding "
-        "response-content-language response-content-type response-expires select-type id annotationName"
+        "response-content-language response-content-type response-expires select-type id annotationName "
+        "content-type content-md5"  # boto3 repeats these headers in what it presigns by version 2
     ).split()
 )
 

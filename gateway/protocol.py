@@ -34,6 +34,7 @@ HIGH_WATER_BYTES = 256 * 1024
 """Reading pauses when so much of a body waits for the application."""
 ZEROCOPY = "http.response.zerocopysend"
 _MAX_URL_BYTES = 16384
+_UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 App = Callable[..., Any]
 
@@ -164,8 +165,8 @@ class S3Protocol(HttpToolsProtocol):
         begun = self._head_since
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ignore_upgrade()
+        except httptools.HttpParserUpgrade as offer:
+            self._parse_again(data[offer.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, S3Error) else BadRequest())
@@ -179,10 +180,17 @@ class S3Protocol(HttpToolsProtocol):
         if self._head_bytes > 2 * self.limits.max_header_bytes:
             self._refuse(RequestHeaderSectionTooLarge())
 
-    def _ignore_upgrade(self) -> None:
-        """Serve the request as HTTP/1.1, as RFC 9110 7.8 allows, and nothing after it."""
-        self.cycle.keep_alive = False
-        self.flow.pause_reading()
+    def _parse_again(self, rest: bytes) -> None:
+        """Parse the request without its offer to upgrade, which a server may ignore (RFC 9110 7.8).
+
+        The parser takes an offer for the end of HTTP, and would lose the body: Java's client offers h2c on uploads.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] not in _UPGRADE_HEADERS]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     # The parser's side
 
@@ -217,6 +225,8 @@ class S3Protocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         scope = cast("Scope", self.scope)
         path, query = self._check_head(version)
+        if self.parser.should_upgrade():
+            return
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["raw_path"] = path
@@ -240,8 +250,8 @@ class S3Protocol(HttpToolsProtocol):
             hosts += name == b"host"
             length |= name == b"content-length"
             coding |= name == b"transfer-encoding"
-        if version not in {"1.0", "1.1"}:
-            raise BadRequest("This HTTP version is not supported.")
+        if version not in {"1.0", "1.1"} or self.parser.get_method() == b"CONNECT":
+            raise BadRequest("This version or method of HTTP is not supported.")
         if hosts != 1 and (hosts or version == "1.1"):
             raise BadRequest("A request must have one Host header.")
         if coding and (length or version == "1.0"):
@@ -261,6 +271,8 @@ class S3Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
+        if self.parser.should_upgrade():
+            return
         self.cycle.end_body()
 
     # The application's side

@@ -21,6 +21,7 @@ TEMPORARY_PREFIX = ".s3gw-spool-"
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MOST_BUFFERS = 512  # below IOV_MAX
+_LEAST_SHARE = 16 * 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Spool:
         self.directory = directory
         self._max_memory = max_memory
         self._held = 0
+        self._bodies = 0
         self._lock = threading.Lock()
         threads = threads or max(2, min(4, os.cpu_count() or 2))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="body")
@@ -46,6 +48,10 @@ class Spool:
     def held(self) -> int:
         """Bytes that bodies hold in memory now."""
         return self._held
+
+    def share(self, most: int) -> int:
+        """What one body may gather before it is stored: its share of half the memory, from 16 KiB to `most` bytes."""
+        return min(most, max(_LEAST_SHARE, self._max_memory // (2 * self._bodies or 1)))
 
     def reserve(self, count: int) -> bool:
         """Take `count` bytes of memory, if that many are left."""
@@ -66,7 +72,14 @@ class Spool:
 
     def writer(self, directory: str, length: int | None = None) -> "Writer":
         """A place for one body, of `length` bytes if that is known."""
+        with self._lock:
+            self._bodies += 1
         return Writer(self, self.directory or directory, length)
+
+    def forget(self) -> None:
+        """A writer was closed."""
+        with self._lock:
+            self._bodies -= 1
 
     def close(self) -> None:
         """End the threads, after what they are doing."""
@@ -119,7 +132,7 @@ class Writer:
     `write` and `finish` raise ServiceUnavailable when the disk is full. `close` frees everything, whatever happened.
     """
 
-    __slots__ = ("_directory", "_file", "_pieces", "_reserved", "_small", "_spool", "size")
+    __slots__ = ("_closed", "_directory", "_file", "_pieces", "_reserved", "_small", "_spool", "size")
 
     def __init__(self, spool: Spool, directory: str, length: int | None) -> None:
         self.size = 0
@@ -127,6 +140,7 @@ class Writer:
         self._directory = directory
         self._pieces: list[Buffer] = []
         self._reserved = 0
+        self._closed = False
         self._file: TemporaryFile | None = None
         self._small = length is None or length <= spool.threshold
 
@@ -180,6 +194,9 @@ class Writer:
     def close(self) -> None:
         """Free the memory, close and remove the file; may be called twice."""
         self._forget()
+        if not self._closed:
+            self._closed = True
+            self._spool.forget()
         if self._file is not None:
             self._file.close()
 

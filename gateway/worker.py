@@ -162,7 +162,7 @@ class Worker:
         sweeper = self._loop.create_task(self._sweep())
         ready()
         graceful = await self._stop
-        finished = await self._drain(graceful)
+        finished = await self._drain(graceful, dealt=dealt)
         sweeper.cancel()
         await self._lifespan.shutdown(_LIFESPAN_SECONDS)
         return 0 if finished else 1
@@ -239,12 +239,13 @@ class Worker:
             self._state.sweep()
             self._certificate.poll()
 
-    async def _drain(self, graceful: bool) -> bool:
+    async def _drain(self, graceful: bool, *, dealt: bool) -> bool:
         """Whether everything finished by itself within `shutdown_timeout`."""
         self._state.draining = True
-        if self._loop.remove_reader(self._source.fileno()):
+        if not dealt:
+            self._loop.remove_reader(self._source.fileno())
             self._on_listener()  # who is in the queue already was not refused
-        self._source.close()
+            self._source.close()  # a channel stays open: its end tells the launcher that this process ended
         try:
             async with asyncio.timeout(self._options.shutdown_timeout if graceful else 0):
                 await asyncio.sleep(_SETTLE_SECONDS)  # requests that have arrived already are read first

@@ -151,7 +151,7 @@ await_answer() {
             last_lines
             fail "it did not start; the whole log is $log"
         fi
-        if s3gw ping --wait 1 ${ping[@]+"${ping[@]}"} 2>/dev/null; then
+        if s3gw ping --wait 1 ${ping[@]+"${ping[@]}"} >/dev/null 2>&1; then
             echo "s3gw runs (process $pid), its log is $log"
             return
         fi

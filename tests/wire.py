@@ -187,6 +187,23 @@ def read_answer(connection: socket.socket | ssl.SSLSocket, method: str = "GET") 
     return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, body)
 
 
+class Pipelined:
+    """A connection whose answers are read one after the other, `read_answer(Pipelined(connection))`, losing nothing."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._file = connection.makefile("rb")
+
+    def makefile(self, *_: Any) -> "Pipelined":
+        """What http.client asks a socket for."""
+        return self
+
+    def close(self) -> None:
+        """Leave the file open: the next answer is in its buffer."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 def read_all(connection: socket.socket) -> bytes:
     """Everything until the other side closes (or resets)."""
     received = bytearray()

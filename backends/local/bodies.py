@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from backends.local.index import Garbage
 
 RANDOM_BITS = 21
 SLOT_BITS = RANDOM_BITS + 20
+_SLOT = re.compile("[0-9a-f]{6,}")
 
 
 def new_id() -> int:
@@ -112,7 +114,7 @@ class Bodies:
 
     def slots(self) -> list[int]:
         """All slots, in order."""
-        return sorted(int(name, 16) for name in os.listdir(self._root))
+        return sorted(int(name, 16) for name in os.listdir(self._root) if _SLOT.fullmatch(name))
 
     def _unread(self, guard: int | None) -> bool:
         """Whether no reader holds the guard of a multipart object (readers of single files need none)."""

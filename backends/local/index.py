@@ -1,15 +1,15 @@
 """What the local store keeps of buckets, objects and uploads, and the protocol of whatever keeps it.
 
-`Index` reads at once, on the caller's thread; a change runs as one step of a transaction (`Index.change`), and its
-awaiting ends when the change is as durable as the store promises. SQLite is the first implementation.
+`Index` reads at once, on the caller's thread. `Changes` are the steps of a transaction, which a writer commits together
+with others; awaiting one ends when it is as durable as the store promises. SQLite is the first implementation.
 """
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from backends.base import (
     BucketInfo,
@@ -34,8 +34,6 @@ from backends.base import (
     UploadQuery,
     Write,
 )
-
-T = TypeVar("T")
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 NO_DOCS: Mapping[Doc, str] = MappingProxyType({})
@@ -191,7 +189,7 @@ class Changes(Protocol):
 
 
 class Index(Protocol):
-    """Reads are synchronous and quick (microseconds); changes are queued, committed together, and awaited."""
+    """The reads: synchronous and quick (microseconds)."""
 
     def bucket(self, name: str) -> BucketInfo:
         """Raises NoSuchBucket."""
@@ -214,11 +212,8 @@ class Index(Protocol):
     def uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
         """Raises NoSuchBucket."""
 
-    async def change(self, apply: Callable[[Changes], T], undo: Callable[[], None] | None = None) -> T:
-        """Apply within a transaction and return its result when it is committed.
-
-        `undo` is called (on another thread) if it was not applied: refused, failed or cancelled.
-        """
+    def close(self) -> None:
+        """Free the connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,13 @@ neighbouring rows. Bodies are another table: inline bytes would push the rows of
 keys with 4 KiB bodies beside them reads 4 MB instead of 200 KB). Several objects may share one body (`refs`), which
 makes CopyObject and RenameObject a change of the index alone.
 
-A lookup is one statement, 8 to 12 microseconds, on the caller's own thread; each process opens its own connections.
+A lookup is one statement on the caller's own thread: a HEAD costs 10 microseconds, a GET of 4 KiB 13. Each process
+opens its own connections. A page of 1,000 keys costs 1 ms, of 10,000 keys as of 1,000,000.
+
+Measured choices: pages of 16 KiB write sequential keys 10 % cheaper than pages of 4 KiB, and random keys 10 to 30 %
+dearer, so they are 4 KiB. A checkpoint at 8,000 pages instead of 1,000 saves 10 % of the CPU of a write, but the
+slowest write in a thousand takes half as long again. SQLite is built with `secure_delete` here and there: it is
+switched off, since it writes every freed page once more.
 """
 
 import contextlib
@@ -38,7 +44,7 @@ SCHEMA = 1
 PAGE_BYTES = 4096
 CACHE_KIB = 16 * 1024
 CHECKPOINT_PAGES = 1000
-"""Pages in the write-ahead log after which a commit moves them into the database: 4 MB, 5 to 10 ms of a batch."""
+"""Pages in the write-ahead log after which a commit moves them into the database: 4 MB, which holds up one batch."""
 WAL_KEEP_BYTES = 64 * 1024 * 1024
 """A log that grew beyond this is cut when it is reused."""
 

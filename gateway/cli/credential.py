@@ -1,5 +1,6 @@
 """`s3gw credential`: the keys that clients sign with."""
 
+import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from gateway.cli.common import (
     show,
     table,
 )
-from gateway.cli.first_key import ensure_first, load_store, welcome
+from gateway.cli.first_key import client_variables, ensure_first, load_store, welcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,3 +186,32 @@ def ensure(conf: Conf = None, listen: Listen = None, region: Region = None, as_j
 def open_store(conf: "Path | None") -> "CredentialStore":
     """The configured store, loaded. Raises ConfigError."""
     return load_store(load(conf).settings.s3_gateway.credentials_path)
+
+
+@app.command(
+    epilog=examples('eval "$(s3gw credential env)"', "s3gw credential env --access-key AKIAEXAMPLEKEY123")
+)
+def env(
+    access_key: Annotated[
+        str | None, typer.Option("--access-key", help="The key; without it the first that is enabled.")
+    ] = None,
+    conf: Conf = None,
+    listen: Listen = None,
+    region: Region = None,
+    as_json: Json = False,
+) -> None:
+    """Print a key, its secret, region and address as variables for aws cli and the SDKs, for a shell to evaluate."""
+    found = load(conf, listen=listen, region=region).settings.s3_gateway
+    variables = client_variables(_chosen(load_store(found.credentials_path), access_key), found)
+    if as_json:
+        print_json(variables)
+    else:
+        typer.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+
+
+def _chosen(store: "CredentialStore", access_key: str | None) -> "Credential":
+    """The enabled key of this name, or the first one."""
+    for credential in store.credentials():
+        if credential.enabled and access_key in {None, credential.access_key}:
+            return credential
+    raise Failure(f"there is no enabled key{f' {access_key}' if access_key else ''} in {store.path}")

@@ -35,6 +35,16 @@ def endpoint(gateway: "S3GatewaySettings") -> str:
     return gateway.public_url.rstrip("/") or f"{scheme}://{host}:{gateway.port}"
 
 
+def client_variables(credential: "Credential", gateway: "S3GatewaySettings") -> dict[str, str]:
+    """What aws cli and the SDKs read from the environment to reach this gateway."""
+    return {
+        "AWS_ACCESS_KEY_ID": credential.access_key,
+        "AWS_SECRET_ACCESS_KEY": credential.secret_key,
+        "AWS_DEFAULT_REGION": gateway.region,
+        "AWS_ENDPOINT_URL": endpoint(gateway),
+    }
+
+
 def welcome(credential: "Credential", gateway: "S3GatewaySettings") -> str:
     """What to paste after the first start."""
     return "\n".join(_welcome_lines(credential, gateway))

@@ -1,9 +1,7 @@
 """`s3gw serve`: run the gateway in the foreground."""
 
 import logging
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,13 +67,10 @@ def _prepare(settings: "Settings") -> None:
 
 def _run(settings: "Settings", log_spec: str) -> int:
     from gateway.launch import app_factory, serve_options
-    from gateway.lifespan import StartFailed
+    from gateway.serve import StartFailed
     from gateway.serve import serve as run
 
-    def ready(port: int) -> None:
-        logger.info("serving S3 on %s, port %d, process %d", settings.s3_gateway.host, port, os.getpid())
-
     try:
-        return run(app_factory(settings, log_spec), replace(serve_options(settings), on_ready=ready))
+        return run(app_factory(settings, log_spec), serve_options(settings))
     except StartFailed as error:
         raise Failure(str(error)) from None

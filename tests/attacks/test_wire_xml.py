@@ -74,12 +74,9 @@ NONSENSE = {
     "no XML": b"hello",
     "cut": b"<Delete><Object><Key>a",
     "other root": b"<Other><Object><Key>secret</Key></Object></Other>",
-    "other namespace": b'<Delete xmlns="urn:other"><Object><Key>secret</Key></Object></Delete>',
     "no objects": b"<Delete></Delete>",
     "object without key": b"<Delete><Object/></Delete>",
     "bad UTF-8": b"<Delete><Object><Key>\xff</Key></Object></Delete>",
-    "UTF-7": b'<?xml version="1.0" encoding="UTF-7"?><Delete><Object><Key>+AHM-</Key></Object></Delete>',
-    "UTF-16 without saying so": "<Delete><Object><Key>secret</Key></Object></Delete>".encode("utf-16-le"),
     "unknown encoding": b'<?xml version="1.0" encoding="x-evil"?><Delete/>',
     "NUL": b"<Delete><Object><Key>a\0</Key></Object></Delete>",
     "deep": b"<a>" * 100_000,
@@ -121,11 +118,21 @@ def test_floods(gateway: Gateway, victim: str, upload: str, signer: Signer) -> N
     assert gateway.memory() - before < 96 * 1024 * 1024
 
 
-def test_a_small_body_in_utf_16_is_either_read_or_refused(
-    gateway: Gateway, victim: str, signer: Signer
+DELETE_ABSENT = "<Delete><Object><Key>absent</Key></Object></Delete>"
+ODD = {
+    "UTF-16": f'<?xml version="1.0" encoding="UTF-16"?>{DELETE_ABSENT}'.encode("utf-16"),
+    "UTF-16 without saying so": DELETE_ABSENT.encode("utf-16-le"),
+    "UTF-7": b'<?xml version="1.0" encoding="UTF-7"?><Delete><Object><Key>+AHM-</Key></Object></Delete>',
+    "other namespace": b'<Delete xmlns="urn:other"><Object><Key>absent</Key></Object></Delete>',
+}
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+def test_odd_documents_are_read_or_refused(
+    gateway: Gateway, victim: str, signer: Signer, body: bytes
 ) -> None:
-    body = '<?xml version="1.0" encoding="UTF-16"?><Delete><Object><Key>absent</Key></Object></Delete>'
-    answer = send(gateway.port, "POST", f"/{victim}?delete", signer=signer, body=body.encode("utf-16"))
+    """Never misread: what the document does not name is not touched."""
+    answer = send(gateway.port, "POST", f"/{victim}?delete", signer=signer, body=body)
     assert answer.status in {200, 400}
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from harness import KEY as ACCESS_KEY
 from harness import MIB, SECRET, Gateway, boto, eventually, noise
-from programs import AwsCli, Mc, S3cmd
+from programs import AwsCli, Curl, Mc, S3cmd
 from wire import Signer, exchange, request_bytes
 
 
@@ -47,12 +47,20 @@ def test_by_hand(hosted: Gateway, signer: Signer) -> None:
     assert (other.status, other.code) == (404, "NoSuchBucket")
 
 
-def test_boto3_and_the_programs(hosted: Gateway, name: str, tmp_path: Path) -> None:
-    """`BUCKET.localhost` is the loopback on any system with a current resolver; where it is not, only this is skipped."""
-    try:
-        socket.getaddrinfo(f"{name}.localhost", hosted.port)
-    except OSError:
-        pytest.skip("HOST STYLE OF CLIENTS NOT TESTED: *.localhost does not resolve here")
+@pytest.fixture
+def resolving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`BUCKET.localhost` is the loopback (RFC 6761), also where the resolver does not know it."""
+    ask = socket.getaddrinfo
+
+    def answer(host: Any, *arguments: Any, **options: Any) -> Any:
+        return ask("127.0.0.1" if str(host).endswith("localhost") else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+@pytest.mark.usefixtures("resolving")
+def test_boto3(hosted: Gateway, name: str) -> None:
+    """Both signatures, and what they presign."""
     url = f"http://localhost:{hosted.port}"
     for version in ("s3v4", "s3"):
         client = boto(url, signature_version=version, s3={"addressing_style": "virtual"})
@@ -66,6 +74,14 @@ def test_boto3_and_the_programs(hosted: Gateway, name: str, tmp_path: Path) -> N
         client.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a b/ü"})
         assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
         client.close()
+
+
+def test_curl(hosted: Gateway, name: str, tmp_path: Path) -> None:
+    hosted.s3().create_bucket(Bucket=name)
+    hosted.s3().put_object(Bucket=name, Key="k", Body=b"v")
+    curl = Curl(hosted, tmp_path)
+    resolve = ("--resolve", f"{name}.localhost:{hosted.port}:127.0.0.1")
+    assert curl.run(*resolve, f"http://{name}.localhost:{hosted.port}/k") == "v"
 
 
 def certify(directory: Path, serial: int) -> tuple[Path, Path]:

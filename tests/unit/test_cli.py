@@ -1,23 +1,30 @@
 """The `s3gw` command, run in this process: what it prints, what it changes, how it ends."""
 
+import asyncio
 import contextlib
 import io
 import json
 import logging
 import os
+import pty
+import select
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 
 import pytest
-from harness import ROOT, free_port
+from harness import ROOT, eventually, free_port, noise
+from payloads import BytesPayload
 
+from backends.base import Ref
+from backends.local import LocalBackend
 from gateway import launch
 from gateway.__main__ import main
-from gateway.cli import checks
+from gateway.cli import checks, fsck, serve
 from gateway.config import BackendSettings, S3GatewaySettings, Settings
 
 KEY, SECRET = "AKIAEXAMPLEKEY123", "abcdefghijklmnopqrstuvwxyz/0123456789ABC"
@@ -72,7 +79,10 @@ COMMANDS = [
     ("serve",),
     ("config", "check"),
     ("config", "show"),
-    *(("credential", name) for name in ("add", "generate", "list", "stats", "enable", "disable", "ensure")),
+    *(
+        ("credential", name)
+        for name in ("add", "generate", "list", "stats", "enable", "disable", "ensure", "env")
+    ),
     ("fsck",),
     ("doctor",),
     ("ping",),
@@ -201,9 +211,7 @@ def test_a_secret_may_come_from_stdin(run, run_json, monkeypatch):
     assert (code, "give --secret-key" in err) == (2, True)
 
 
-def test_a_secret_is_asked_for_on_a_terminal(monkeypatch, home):
-    import pty
-
+def test_a_secret_is_asked_for_on_a_terminal(home):
     leader, follower = pty.openpty()
     with os.fdopen(leader, "r+b", buffering=0) as terminal:
         process = subprocess.Popen(
@@ -215,18 +223,22 @@ def test_a_secret_is_asked_for_on_a_terminal(monkeypatch, home):
             start_new_session=True,
         )
         os.close(follower)
-        shown = b""
-        for question in (b"Secret key:", b"confirmation:"):
-            while question not in shown:
-                shown += terminal.read(1024)
-            shown = b""
+        for question in (b"Secret key", b"confirmation"):
+            assert SECRET.encode() not in read_until(terminal, question)
+            eventually(lambda: not termios.tcgetattr(leader)[3] & termios.ECHO, "the terminal does not echo")
             terminal.write(f"{SECRET}\n".encode())
-        with contextlib.suppress(OSError):  # the other end is closed
-            while piece := terminal.read(1024):
-                shown += piece
+        assert SECRET.encode() not in read_until(terminal, b"Added")
         assert process.wait(30) == 0
-    assert SECRET.encode() not in shown
     assert SECRET in (home / ".s3gw" / "credentials.jsonl").read_text()
+
+
+def read_until(terminal, wanted):
+    """What a terminal shows until it shows `wanted`; fails after half a minute of silence."""
+    shown = b""
+    while wanted not in shown:
+        assert select.select([terminal], [], [], 30)[0], shown
+        shown += terminal.read(1024)
+    return shown
 
 
 @pytest.mark.parametrize(("key", "secret"), [("ab", SECRET), (KEY, "short"), ("a" * 129, SECRET)])
@@ -282,6 +294,27 @@ def test_the_first_key_is_made_once_with_lines_to_paste(run, run_json):
     assert "aws --endpoint-url http://localhost:9000 s3 mb s3://my-bucket\n" in out
     assert run("credential", "ensure") == (0, "", "")
     assert run_json("credential", "ensure") == (0, None)
+
+
+def test_a_key_as_variables_for_a_shell(run, run_json, home):
+    code, _, err = run("credential", "env")
+    assert (code, err) == (1, f"s3gw: there is no enabled key in {home}/.s3gw/credentials.jsonl\n")
+    for key, secret in (("OFF", "secret-one"), (KEY, SECRET), ("OTHER", "it's;a$secret")):
+        run("credential", "add", "--access-key", key, "--secret-key", secret)
+    run("credential", "disable", "--access-key", "OFF")
+    code, document = run_json("credential", "env", "--listen", "127.0.0.1:9000")
+    assert (code, document) == (
+        0,
+        {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": "http://localhost:9000",
+        },
+    )
+    assert run("credential", "env", "--access-key", "OFF")[0] == 1
+    script = run("credential", "env", "--access-key", "OTHER")[1] + 'printf %s "$AWS_SECRET_ACCESS_KEY"'
+    assert subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout == b"it's;a$secret"
 
 
 def test_a_disabled_key_is_a_key(run, run_json):
@@ -544,3 +577,98 @@ def test_the_doctor_advises_on_limits(monkeypatch):
     monkeypatch.setattr(checks.resource, "getrlimit", lambda _: (65536, 65536))
     monkeypatch.setattr(checks, "KERNEL", {"kernel.pid_max": (1, "at least")})
     assert [finding.status for finding in checks.check_limits(Settings())] == ["ok", "ok"]
+
+
+@pytest.fixture
+def store(home):
+    """A store with a small and a large object, at rest; returns its path."""
+    path = home / ".s3gw" / "data"
+    asyncio.run(fill(path))
+    return path
+
+
+async def fill(path):
+    backend = LocalBackend.open(path)
+    await backend.create_bucket("bucket")
+    for size in (10, 300_000):
+        await backend.put_object(Ref("bucket", f"key-{size}"), BytesPayload(noise(size)))
+    await backend.aclose()
+
+
+def test_fsck_of_a_store_that_is_well(run, run_json, store):
+    assert run("fsck", "--verify") == (0, "2 objects, 1 files of bodies\nall is well\n", "")
+    code, report = run_json("fsck")
+    assert (code, report["ok"], report["objects"]) == (0, True, 2)
+
+
+def test_fsck_finds_what_is_lost(run, store):
+    (body,) = (path for path in (store / "bodies").rglob("*") if path.is_file())
+    body.write_bytes(body.read_bytes()[:-1] + b"?")
+    code, out, _ = run("fsck", "--verify")
+    assert (code, "damaged: bucket/key-300000: the bytes do not match the ETag" in out) == (1, True)
+    body.unlink()
+    code, out, _ = run("fsck")
+    assert (code, "missing: bucket/key-300000" in out) == (1, True)
+
+
+def test_fsck_removes_litter_when_told_to(run, store):
+    (body,) = (path for path in (store / "bodies").rglob("*") if path.is_file())
+    litter = body.with_name(body.name[:-1] + ("0" if body.name[-1] != "0" else "1"))
+    litter.write_bytes(b"left behind")
+    code, out, _ = run("fsck")
+    assert (code, f"litter: {litter}" in out) == (1, True)
+    assert "--repair removes litter" in out
+    code, out, _ = run("fsck", "--repair")
+    assert (code, "1 put right" in out, litter.exists()) == (0, True, False)
+
+
+def test_fsck_without_a_store(run, home):
+    code, _, err = run("fsck")
+    assert (code, err) == (1, f"s3gw: There is no store at {home}/.s3gw/data.\n")
+
+
+def test_long_reports_are_cut_for_people():
+    from backends.local.fsck import Report
+
+    report = Report(30, 30, tuple(f"b/{number}" for number in range(30)), (), (), 0, True)
+    lines = list(fsck._lines(report, repair=False))
+    assert lines[20:22] == ["missing: b/19", "missing: 10 more (--json shows all)"]
+
+
+def test_a_progress_bar_is_for_terminals(monkeypatch, capsys):
+    with fsck.progress_bar("checking") as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with fsck.progress_bar("checking") as progress:
+        progress(5, 10)
+
+
+def test_serving_an_open_gateway_is_warned_of_loudly(caplog):
+    open_to_all = Settings(auth={"anonymous": "full"})
+    serve.warn_if_open(open_to_all)
+    assert "ANYONE WHO REACHES 0.0.0.0:9900 MAY READ AND DELETE EVERYTHING" in caplog.text
+    caplog.clear()
+    serve.warn_if_open(Settings(auth={"anonymous": "full"}, s3_gateway={"listen": "127.0.0.1:1"}))
+    serve.warn_if_open(Settings())
+    assert caplog.text == ""
+
+
+def test_a_taken_port_is_named(run, home):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = run("serve", "--listen", f"127.0.0.1:{port}", "--workers", "1")
+    assert code == 1
+    assert f"s3gw: port {port} is in use" in err
+    assert "Traceback" not in err
+
+
+def test_the_first_key_is_not_written_into_a_log(run, run_json, home):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        _, out, err = run("serve", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    (made,) = run_json("credential", "list", "--show-secrets")[1]
+    assert made["access_key"] in err
+    assert made["secret_key"] not in out + err

@@ -406,3 +406,16 @@ def test_what_the_store_logs_is_no_secret(path, caplog):
     opened.refresh()
     assert "skipped" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_a_full_disk_leaves_no_half_line(path, monkeypatch):
+    opened = store(path)
+    opened.add("KEY", SECRET)
+    before = path.read_bytes()
+    write_all = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write_all(file, line[:10]))
+    with pytest.raises(OSError, match="No space left"):
+        opened.add("NEXT", SECRET)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert opened.lookup("NEXT") is None

@@ -48,7 +48,9 @@ def test_serves_and_ends_with_code_0(tmp_path: Path, workers: int) -> None:
         assert len(server.workers()) == (0 if workers == 1 else workers)
         assert server.stop() == 0
         plural = "s" * (workers > 1)
-        assert f"s3gw listening on http://127.0.0.1:{server.port} with {workers} worker{plural}\n" in server.log
+        assert (
+            f"s3gw listening on http://127.0.0.1:{server.port} with {workers} worker{plural}\n" in server.log
+        )
         assert "Traceback" not in server.log
 
 
@@ -138,7 +140,11 @@ def running(pid: int) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_drain_finishes_what_is_in_flight(tmp_path: Path, workers: int, number: int) -> None:
-    with serving(tmp_path, workers=workers) as server, connect(server.port) as busy, connect(server.port) as idle:
+    with (
+        serving(tmp_path, workers=workers) as server,
+        connect(server.port) as busy,
+        connect(server.port) as idle,
+    ):
         ask(idle)
         begin_upload(busy, server.port)
         server.signal(number)
@@ -175,7 +181,9 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, workers: int) -> None:
 def test_raises_the_limit_of_open_files(tmp_path: Path) -> None:
     with serving(tmp_path, workers=2) as server:
         for pid in server.workers():
-            line = next(line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in line)
+            line = next(
+                line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in line
+            )
             soft, hard = line.split()[3:5]
             assert soft == hard
 
@@ -198,7 +206,11 @@ def make_certificate(directory: Path, name: str) -> None:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    made = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1)).sign(key, hashes.SHA256())
+    made = (
+        builder.not_valid_before(now - timedelta(1))
+        .not_valid_after(now + timedelta(1))
+        .sign(key, hashes.SHA256())
+    )
     (directory / "tls.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     text = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
@@ -242,8 +254,10 @@ def test_tls_refuses_old_versions_and_plain_text(tmp_path: Path) -> None:
     files = {"tls_certificate": str(tmp_path / "tls.crt"), "tls_key": str(tmp_path / "tls.key")}
     with serving(tmp_path, **files) as server:
         assert exchange(server.port, HELLO).status == 0
-        with pytest.warns(DeprecationWarning), pytest.raises((ssl.SSLError, ConnectionError)):
-            secure(server.port, minimum_version=ssl.TLSVersion.TLSv1_1, maximum_version=ssl.TLSVersion.TLSv1_1)
+        with pytest.warns(DeprecationWarning, match="TLS"), pytest.raises((ssl.SSLError, ConnectionError)):
+            secure(
+                server.port, minimum_version=ssl.TLSVersion.TLSv1_1, maximum_version=ssl.TLSVersion.TLSv1_1
+            )
         assert certificate_name(server.port) == "CN=only"
 
 

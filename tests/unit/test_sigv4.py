@@ -1,6 +1,7 @@
 """Signature version 4: AWS's published examples, and round trips against botocore's signers."""
 
 import hashlib
+import hmac
 import time
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from signing import BOTO_KEY, KEY, NOW, REGION, SCOPE, STAMP, check, encode, from_boto, request, vectors
 
 from auth import sigv4
+from auth.mac import Mac
 from gateway.errors import S3Error
 
 EXAMPLES = vectors("sigv4.json")
@@ -163,3 +165,19 @@ def test_bytes_beyond_ascii_in_a_header_keep_their_value():
 def test_a_presigned_url_has_a_week_at_most(expires):
     with pytest.raises(ValueError, match="604800"):
         sigv4.presign("GET", "http://h/b", KEY, region=REGION, now=NOW, expires=expires)
+
+
+@given(key=st.binary(max_size=200), message=st.binary(max_size=200), name=st.sampled_from(["sha1", "sha256"]))
+def test_the_prepared_hmac_is_hmac(key, message, name):
+    mac = Mac(key, name)
+    for _ in range(2):
+        assert mac.digest(message) == hmac.digest(key, message, name)
+
+
+def test_a_signed_header_that_was_taken_away_is_missed():
+    headers = sigv4.sign_headers(
+        "PUT", "http://localhost:9900/b/k", {"x-amz-acl": "private"}, KEY, region=REGION, now=NOW
+    )
+    del headers["x-amz-acl"]
+    with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+        check(request("PUT", "/b/k", headers))
