@@ -17,10 +17,13 @@ from typing import NamedTuple
 
 from backends.base import FileSpan, Sealed, SpoolFile
 from backends.local.index import Garbage
+from gateway.errors import ServiceUnavailable
 
 RANDOM_BITS = 21
 SLOT_BITS = RANDOM_BITS + 20
 _SLOT = re.compile("[0-9a-f]{6,}")
+KEPT_FREE_BYTES = 64 * 1024 * 1024
+"""Uploads leave so much of the disk free (a sixteenth of a small one): the index needs room to delete, too."""
 
 
 def new_id() -> int:
@@ -72,6 +75,13 @@ class Bodies:
     def close(self) -> None:
         """Free the directory."""
         os.close(self._root_fd)
+
+    def require_room(self, count: int) -> None:
+        """Raise ServiceUnavailable unless `count` bytes fit and some space stays: a full disk could not even delete."""
+        disk = os.fstatvfs(self._root_fd)
+        kept = min(KEPT_FREE_BYTES, disk.f_blocks * disk.f_frsize // 16)
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize < count + kept:
+            raise ServiceUnavailable("The store has no space left.")
 
     def path(self, file: int) -> str:
         """Where a file lies."""

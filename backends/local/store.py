@@ -142,6 +142,7 @@ class LocalBackend:
     async def put_object(self, ref: Ref, payload: Payload, how: Write = PLAIN) -> ObjectInfo:
         """See `Backend`."""
         self._index.bucket(ref.bucket)
+        self._bodies.require_room(payload.length or 0)
         sealed = await payload.seal(self.spool_directory)
         if sealed.size <= INLINE_BYTES:
             new = NewObject(sealed.size, sealed.md5, sealed.checksum, how, data=_data(sealed))
@@ -154,6 +155,7 @@ class LocalBackend:
 
     async def copy_object(self, source: Ref, target: Ref, how: Copy = PLAIN_COPY) -> ObjectInfo:
         """See `Backend`."""
+        self._bodies.require_room(0)
         return await self._writer.change(lambda changes: changes.copy(source, target, how))
 
     async def rename_object(self, source: Ref, target: Ref, how: Copy = PLAIN_COPY) -> None:
@@ -194,6 +196,7 @@ class LocalBackend:
     async def put_part(self, ref: Ref, upload: str, number: int, payload: Payload) -> PartInfo:
         """See `Multipart`."""
         algorithm = algorithm_of(self._index.upload(ref, upload).write)
+        self._bodies.require_room(payload.length or 0)
         sealed = await payload.seal(self.spool_directory)
         checksum = await self._checksum(sealed, algorithm)
         file = await self._place(sealed)

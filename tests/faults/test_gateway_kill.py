@@ -96,7 +96,7 @@ def test_workers_are_killed(start: Callable[..., Gateway], durability: str) -> N
     writers, chance = Writers(gateway), random.Random(7)
 
     def disturb() -> None:
-        for _ in range(3):
+        for _ in range(2):
             written(writers, 10)
             before = gateway.workers()
             doomed = chance.choice(before)

@@ -1,0 +1,1 @@
+"""Measurements: a load generator, the cost of server processes, and comparisons with a peer."""
