@@ -132,6 +132,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The server ended it."""
         self.closing = True
+        self._writable.set()
         self._fail("connection lost")
 
     def call(self, request: Call) -> "asyncio.Future[int]":

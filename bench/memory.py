@@ -35,6 +35,8 @@ async def upload(endpoint: Target, key: str, size: int) -> None:
     piece = bytes(_MIB)
     for _ in range(size // _MIB):
         await connection.drain()
+        if answer.done():  # refused: the error is raised below
+            break
         connection.transport.write(piece)
     await answer
     connection.transport.close()

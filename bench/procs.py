@@ -82,25 +82,27 @@ class Server:
 def server(
     name: str, command: Sequence[str], port: int, environment: Mapping[str, str], log: Path
 ) -> Iterator[Server]:
-    """Run a server for the time of a `with`. Raises RuntimeError (with the log's end) if it never listens."""
+    """Run a server for the time of a `with`. Raises RuntimeError (with the log's end) if it never answers."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        _wait_listening(process, port, log)
+        _wait_answering(process, port, log)
         yield Server(name, port, process.pid)
     finally:
         _stop(process)
 
 
-def _wait_listening(process: "subprocess.Popen[bytes]", port: int, log: Path, seconds: float = 30) -> None:
+def _wait_answering(process: "subprocess.Popen[bytes]", port: int, log: Path, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 30) as probe:
+            probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if probe.recv(1):  # a worker answers, not only the port
+                return
         time.sleep(0.05)
-    raise RuntimeError(f"{process.args!r} does not listen on {port}:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"{process.args!r} does not answer on {port}:\n{log.read_text()[-2000:]}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
