@@ -89,6 +89,8 @@ class App:
             now=time.time(),
             clock_skew=services.clock_skew,
         )
+        if verified.presigned and verified.scheme == "v4":
+            request.adopt_parameters()
         context = Context(request, operation, verified, services)
         await _authorise(context)
         if verified.body.deferred is not None and not operation.streams:

@@ -41,38 +41,16 @@ class DirectSocket:
 
         Raises ConnectionError when the client is gone, and EOFError when the file is shorter.
         """
-        end = offset + count
-        while head:
-            head = head[self._send_head(head, count) :]
-            if head:
-                await self._writable()
-        while offset < end:
-            sent = self._send_piece(fd, offset, min(SEND_BYTES, end - offset))
-            offset += sent
-            if offset < end:
-                await self._writable()
+        job = _Job(head, fd, offset, offset + count)
+        if not self._send_some(job):
+            await self._finished(job)
 
-    def _send_head(self, head: bytes, count: int) -> int:
-        try:
-            return self._socket.send(head, socket.MSG_MORE if count else 0)
-        except BlockingIOError:
-            return 0
-
-    def _send_piece(self, fd: int, offset: int, count: int) -> int:
-        try:
-            sent = os.sendfile(self._fd, fd, offset, count)
-        except BlockingIOError:
-            return 0
-        if not sent:
-            raise EOFError("a file is shorter than announced")
-        self._moved()
-        return sent
-
-    async def _writable(self) -> None:
+    async def _finished(self, job: "_Job") -> None:
+        """Send the rest whenever the socket takes some. The loop is told once, not at every piece."""
         if self._fd < 0:
             raise ConnectionResetError("the client is gone")
         self._waiter = self._loop.create_future()
-        self._loop.add_writer(self._fd, self._on_writable)
+        self._loop.add_writer(self._fd, self._on_writable, job)
         try:
             await self._waiter
         finally:
@@ -80,9 +58,34 @@ class DirectSocket:
             if self._fd >= 0:
                 self._loop.remove_writer(self._fd)
 
-    def _on_writable(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _on_writable(self, job: "_Job") -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        try:
+            if self._send_some(job):
+                waiter.set_result(None)
+        except (OSError, EOFError) as error:
+            waiter.set_exception(error)
+
+    def _send_some(self, job: "_Job") -> bool:
+        """Send what the socket takes, SEND_BYTES at most; whether all is sent."""
+        try:
+            while job.head:
+                more = socket.MSG_MORE if job.offset < job.end else 0
+                job.head = job.head[self._socket.send(job.head, more) :]
+            if job.offset < job.end:
+                self._send_piece(job)
+        except BlockingIOError:
+            return False
+        return job.offset == job.end
+
+    def _send_piece(self, job: "_Job") -> None:
+        sent = os.sendfile(self._fd, job.fd, job.offset, min(SEND_BYTES, job.end - job.offset))
+        if not sent:
+            raise EOFError("a file is shorter than announced")
+        job.offset += sent
+        self._moved()
 
     def close(self) -> None:
         """The connection is lost: end what is being sent."""
@@ -92,3 +95,15 @@ class DirectSocket:
             self._fd = -1
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ConnectionResetError("the client is gone"))
+
+
+class _Job:
+    """What is still to be sent: `head`, then the file from `offset` to `end`."""
+
+    __slots__ = ("end", "fd", "head", "offset")
+
+    def __init__(self, head: bytes, fd: int, offset: int, end: int) -> None:
+        self.head = head
+        self.fd = fd
+        self.offset = offset
+        self.end = end

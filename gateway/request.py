@@ -4,24 +4,46 @@ Bucket and key come from the raw path only, decoded exactly once, so that signat
 speak of the same key. The server's own decoded `path` is never used: it merges `%2F` and `/`.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from backends.base import MAX_KEY_BYTES
-from gateway.errors import BadRequest, InvalidBucketName, InvalidURI, KeyTooLongError
+from gateway.errors import (
+    BadRequest,
+    InvalidArgument,
+    InvalidBucketName,
+    InvalidURI,
+    KeyTooLongError,
+    NotImplemented_,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_SIGNATURE_PARAMETERS = frozenset(
+    {
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    }
+)
+_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Request:
-    """One request. All fields are plain values; none changes after parsing.
+    """One request. All fields are plain values; none changes after parsing, but by `adopt_parameters`.
 
     `headers`: lower-case names, duplicates joined with a comma, values as latin-1 (bytes survive unchanged).
     `params`: the decoded query; of a repeated name the first value.
@@ -72,6 +94,23 @@ class Request:
         if not (value.isascii() and value.isdigit()) or len(value) > 18:
             raise BadRequest("Invalid Content-Length")
         return int(value)
+
+    def adopt_parameters(self) -> None:
+        """Take the `x-amz-*` parameters of a URL presigned by version 4 for the headers that they stand for.
+
+        Software kits move headers there (an ACL, metadata, checksums), where the signature covers them; what was
+        promised must not be dropped. A header wins over its parameter. Raises InvalidArgument for what no header can
+        hold, NotImplemented for a copy source, without which the operation was chosen.
+        """
+        for name, value in self.params.items():
+            header = name.lower()
+            if header[:6] != "x-amz-" or header in _SIGNATURE_PARAMETERS:
+                continue
+            if header == "x-amz-copy-source":
+                raise NotImplemented_()
+            if not _TOKEN.fullmatch(header) or _CONTROL.search(value):
+                raise InvalidArgument(ArgumentName=name, ArgumentValue=value)
+            self.headers.setdefault(header, value.encode().decode("latin-1"))
 
 
 def parse_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

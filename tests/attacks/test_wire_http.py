@@ -63,6 +63,7 @@ def test_malformed(gateway: Gateway, data: bytes) -> None:
         answer = read_all(connection)
     assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 501")), answer[:200]
     assert answer.count(b"HTTP/1.1 ") <= 2
+    assert not answer or b"x-amz-request-id: " in answer.lower()
     assert gateway.healthy()
 
 
@@ -297,3 +298,20 @@ def test_half_requests_do_not_pile_up(gateway: Gateway) -> None:
         "the descriptors of 1,000 aborted requests are closed",
     )
     assert gateway.healthy()
+
+
+@pytest.mark.parametrize(
+    "value", ["ü", "日本", "\x80\xff", "é" * 500, " spaces  inside ", "=?UTF-8?B?w7w=?="]
+)
+def test_metadata_beyond_ascii(gateway: Gateway, bucket: str, signer: Signer, value: str) -> None:
+    """It comes back as the bytes that were sent (or encoded by RFC 2047), or is refused; it never breaks an answer."""
+    wire = value.encode().decode("latin-1")
+    signed = {"x-amz-meta-a": wire}
+    stored = send(gateway.port, "PUT", f"/{bucket}/k", signer=signer, body=b"v", signed=signed)
+    if stored.status != 200:
+        assert stored.status in {400, 403}
+        return
+    for method in ("GET", "HEAD"):
+        got = send(gateway.port, method, f"/{bucket}/k", signer=signer)
+        assert got.status == 200
+        assert got.headers["x-amz-meta-a"].startswith("=?") or got.headers["x-amz-meta-a"] == wire.strip()
