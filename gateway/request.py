@@ -117,7 +117,10 @@ def parse_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Header pairs → one dictionary by lower-case name."""
     headers: dict[str, str] = {}
     for name, value in raw:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
+        key, text = (
+            name.decode("latin-1"),
+            value.strip(b" \t").decode("latin-1"),
+        )  # httptools leaves blanks at the end
         headers[key] = f"{headers[key]},{text}" if key in headers else text
     return headers
 

@@ -212,7 +212,7 @@ class Launcher:
             message = b""
         if message == READY:
             worker.ready = True
-            self._accept(self._serving)
+            self._accept(self._serving and self._deadline is None)
         elif message.startswith(FAILED):
             self._failed(worker, message[len(FAILED) :].decode(errors="replace"))
         else:

@@ -119,6 +119,16 @@ def test_a_crashed_worker_is_started_again(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_a_drain_while_a_worker_is_being_replaced(tmp_path: Path) -> None:
+    """The new worker reports ready after the port is closed: nothing may be accepted any more."""
+    with serving(tmp_path, workers=2) as server:
+        before = set(server.workers())
+        os.kill(min(before), signal.SIGKILL)
+        eventually(lambda: set(server.workers()) - before, "another worker begins to start")
+        assert server.stop() == 0
+        assert "cannot start" not in server.log
+
+
 def test_the_launchers_death_ends_the_workers(tmp_path: Path) -> None:
     with serving(tmp_path, workers=2) as server:
         workers = server.workers()
