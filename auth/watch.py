@@ -10,8 +10,9 @@ from watchfiles import awatch
 
 log = logging.getLogger(__name__)
 
-DEBOUNCE_MS = 50
-STEP_MS = 20
+DEBOUNCE_MS = 200
+STEP_MS = 100
+"""The watcher wakes so often while nothing happens; a change is known two or three steps later."""
 
 
 async def changes(path: Path, interval_seconds: float) -> AsyncGenerator[None, None]:
