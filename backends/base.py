@@ -137,7 +137,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class PartInfo:
-    """A part: of an upload in flight, or (etag and time empty) of a finished object."""
+    """A part: of an upload in flight, or (etag and time empty) of a finished object, whose parts are numbered 1 to n."""
 
     number: int
     size: int
@@ -387,6 +387,7 @@ class Completion:
     conditions: Conditions = UNCONDITIONAL
     checksum: Checksum | None = None
     size: int | None = None
+    checksum_type: ChecksumType | None = None
 
 
 @runtime_checkable
@@ -402,7 +403,8 @@ class Backend(Protocol):
     - decide `Write.conditions` and delete conditions atomically with the change, for all processes that share the store;
     - take any key of 1 to 1,024 bytes of UTF-8 without NUL as opaque: `a`, `a/b`, `a//b`, `a/../b`, `/a` and `a/` all differ;
     - raise NoSuchBucket before NoSuchKey, and NoSuchKey before a failed read condition;
-    - raise InvalidRange for a range that holds no byte of the object, InvalidPartNumber for a part that is not there;
+    - raise InvalidRange for a range that holds no byte of the object (the last n > 0 bytes of an empty one are the
+      whole of it), InvalidPartNumber for a part that is not there;
     - list in UTF-8 byte order, at a cost that grows with what is returned, not with what the bucket holds.
     """
 
@@ -478,7 +480,8 @@ class Multipart(Protocol):
     async def complete_upload(self, ref: Ref, upload: str, how: Completion) -> ObjectInfo:
         """Put the parts together. Raises InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, PreconditionFailed.
 
-        The ETag is the MD5 of the parts' binary MD5s, `-`, and their number. Completing again with the same parts,
+        The ETag is the MD5 of the parts' binary MD5s, `-`, and their number. The parts of the object are numbered
+        1 to n, whatever numbers they were uploaded with. Completing again with the same parts,
         while the object is the outcome, answers the same.
         """
 

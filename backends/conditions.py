@@ -133,6 +133,8 @@ def _check_unchanged(conditions: Conditions, info: Validators, header: str) -> N
 
 def _range(wanted: ByteRange, size: int) -> Span:
     if wanted.first is None:
+        if wanted.last and not size:  # RFC 9110 section 14.1.2: a suffix longer than the whole is the whole
+            return Span(0, 0)
         length = min(wanted.last or 0, size)
         first = size - length
     else:

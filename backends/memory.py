@@ -4,7 +4,6 @@ Correct before fast: a listing sorts all keys, a completion copies all parts. No
 is atomic on its event loop.
 """
 
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +39,7 @@ from backends.base import (
 )
 from backends.checksums import checksum_of, read_chunks
 from backends.conditions import check_copy_source, check_delete, check_read, check_write, resolve
-from backends.multipart import algorithm_of, assemble, multipart_etag
+from backends.multipart import algorithm_of, assemble, check_marker, multipart_etag, new_upload_id
 from gateway.errors import (
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
@@ -210,7 +209,7 @@ class MemoryBackend:
         """See `Multipart`."""
         bucket = self._bucket(ref.bucket)
         initiated = _now()
-        info = UploadInfo(ref.key, f"{initiated:011x}{secrets.token_urlsafe(24)}", initiated, how)
+        info = UploadInfo(ref.key, new_upload_id(initiated), initiated, how)
         bucket.uploads[info.upload] = _Upload(info)
         return info
 
@@ -253,7 +252,10 @@ class MemoryBackend:
             dict(write.user),
             dict(write.docs),
             made.checksum,
-            tuple(PartInfo(part.number, part.size, checksum=part.checksum) for part in made.parts),
+            tuple(
+                PartInfo(number, part.size, checksum=part.checksum)
+                for number, part in enumerate(made.parts, 1)
+            ),
             write.storage_class,
         )
         data = b"".join(found.parts[part.number][1] for part in made.parts)
@@ -269,6 +271,7 @@ class MemoryBackend:
     async def list_uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
         """See `Multipart`."""
         uploads = self._bucket(bucket).uploads
+        check_marker(query.after_upload)
         keys = {found.info.key for found in uploads.values()}
         later = _later(keys, query)
         if (

@@ -5,13 +5,12 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.
 """
 
 import hashlib
+import re
+import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
-
-from awscrt.checksums import combine_crc32, combine_crc32c, combine_crc64nvme
 
 from backends.base import (
     MIN_PART_BYTES,
@@ -23,35 +22,22 @@ from backends.base import (
     UploadInfo,
     Write,
 )
-from backends.checksums import digest
+from backends.checksums import ALGORITHMS, digest
 from gateway.errors import (
     BadDigest,
     EntityTooSmall,
+    InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
     MalformedXML,
+    S3Error,
 )
 
 DEFAULT_ALGORITHM = "CRC64NVME"
 """What S3 keeps of an object when the client announced no algorithm (since 2025)."""
 
-Combine = Callable[[int, int, int], int]
-
-
-class Crc(NamedTuple):
-    """A checksum that can be put together: crc(a + b) from crc(a), crc(b) and the length of b."""
-
-    combine: Combine
-    width: int
-    """Bytes."""
-
-
-CRCS = {
-    "CRC32": Crc(combine_crc32, 4),
-    "CRC32C": Crc(combine_crc32c, 4),
-    "CRC64NVME": Crc(combine_crc64nvme, 8),
-}
+_UPLOAD_ID = re.compile(r"[0-9a-f]{11}[A-Za-z0-9_-]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +59,23 @@ def type_of(write: Write) -> ChecksumType:
     """How the upload's parts make one checksum: as announced, else what S3 takes for the algorithm."""
     if write.checksum_type is not None:
         return write.checksum_type
-    full = algorithm_of(write) == DEFAULT_ALGORITHM
-    return ChecksumType.FULL_OBJECT if full else ChecksumType.COMPOSITE
+    return ALGORITHMS[algorithm_of(write)].types[0]
+
+
+def new_upload_id(initiated: int) -> str:
+    """An unguessable id that begins with its time (ms): ids of a key sort by it."""
+    return f"{initiated:011x}{secrets.token_urlsafe(24)}"
+
+
+def check_marker(upload: str) -> None:
+    """Raise InvalidArgument for an `upload-id-marker` that no upload can have.
+
+    One that is not there (any more) is no error: whoever aborts page by page asks for what follows it.
+    """
+    if upload and not _UPLOAD_ID.fullmatch(upload):
+        raise InvalidArgument(
+            "Invalid uploadId marker", ArgumentName="upload-id-marker", ArgumentValue=upload[:256]
+        )
 
 
 def multipart_etag(etags: Sequence[str]) -> str:
@@ -95,6 +96,7 @@ def assemble(upload: UploadInfo, stored: Mapping[int, PartInfo], how: Completion
     if not how.parts:
         raise MalformedXML()
     _check_order(how.parts)
+    _check_kind(upload.write, how)
     algorithm = algorithm_of(upload.write)
     parts = tuple(_chosen(upload, stored, line, algorithm) for line in how.parts)
     _check_sizes(parts)
@@ -114,25 +116,51 @@ def _check_order(lines: Sequence[ChosenPart]) -> None:
         raise InvalidPartOrder()
 
 
+def _check_kind(write: Write, how: Completion) -> None:
+    """A completion repeats the upload's checksum type, if any; a composite needs the checksum of each part."""
+    kind = type_of(write)
+    if how.checksum_type is not None and how.checksum_type is not kind:
+        raise _other_mode(kind)
+    if write.checksum_algorithm is None or kind is not ChecksumType.COMPOSITE:
+        return
+    for line in how.parts:
+        if line.checksum is None:
+            raise InvalidRequest(
+                f"The upload was created using a {write.checksum_algorithm.lower()} checksum. The complete request "
+                f"must include the checksum for each part. It was missing for part {line.number} in the request."
+            )
+
+
+def _other_mode(mode: str) -> S3Error:
+    return InvalidRequest(
+        f"The upload was created using the {mode} checksum mode. "
+        "The complete request must use the same checksum mode."
+    )
+
+
 def _chosen(upload: UploadInfo, stored: Mapping[int, PartInfo], line: ChosenPart, algorithm: str) -> PartInfo:
     part = stored.get(line.number)
     announced = upload.write.checksum_algorithm is not None
-    if (
-        part is None
-        or part.etag != line.etag
-        or not _same_checksum(line.checksum, part, algorithm, announced)
-    ):
+    if part is not None and part.etag == line.etag and announced:
+        _check_algorithm(line, algorithm)
+    if part is None or part.etag != line.etag or not _same_checksum(line.checksum, part, algorithm):
         raise InvalidPart(UploadId=upload.upload, PartNumber=line.number, ETag=line.etag)
     return part
 
 
-def _same_checksum(expected: Checksum | None, part: PartInfo, algorithm: str, announced: bool) -> bool:
+def _check_algorithm(line: ChosenPart, algorithm: str) -> None:
+    sent = line.checksum
+    if sent is not None and sent.algorithm != algorithm:
+        raise BadDigest(
+            f"The {sent.algorithm.lower()} you specified for part {line.number} did not match what we received."
+        )
+
+
+def _same_checksum(expected: Checksum | None, part: PartInfo, algorithm: str) -> bool:
     """Whether the client means this part. Of an upload without an announced algorithm only our own is kept: a
     checksum by another one was compared when the part came, and there is nothing left to compare it with.
     """
-    if expected is None or (not announced and expected.algorithm != algorithm):
-        return True
-    return expected.algorithm == algorithm and expected.value == part.checksum
+    return expected is None or expected.algorithm != algorithm or expected.value == part.checksum
 
 
 def _check_sizes(parts: Sequence[PartInfo]) -> None:
@@ -163,26 +191,23 @@ def composite(algorithm: str, values: Iterable[str]) -> str:
 
 def full_object(algorithm: str, parts: Sequence[PartInfo]) -> str:
     """The checksum of the whole, put together from those of its parts. Raises InvalidRequest for a hash."""
-    crc = CRCS.get(algorithm)
-    if crc is None:
+    row = ALGORITHMS[algorithm]
+    if row.combine is None:
         raise InvalidRequest(
             f"The FULL_OBJECT checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
         )
     total = 0
     for part in parts:
         value = int.from_bytes(b64decode(part.checksum or ""), "big")
-        total = crc.combine(total, value, part.size)
-    return b64encode(total.to_bytes(crc.width, "big")).decode()
+        total = row.combine(total, value, part.size)
+    return b64encode(total.to_bytes(row.size, "big")).decode()
 
 
 def _check_whole(expected: Checksum | None, computed: Checksum | None) -> None:
     if expected is None or computed is None:
         return
     if expected.algorithm != computed.algorithm:
-        raise InvalidRequest(
-            f"The upload was created using the {computed.algorithm} checksum mode. "
-            f"The complete request must use the same checksum mode."
-        )
+        raise _other_mode(computed.algorithm)
     # A client may leave out the number of parts behind a composite checksum.
     if expected.value not in (computed.value, computed.value.partition("-")[0]):
         raise BadDigest(

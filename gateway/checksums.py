@@ -5,81 +5,29 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-in
 """
 
 import hashlib
-import zlib
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
-from awscrt import checksums as crt
+from backends.checksums import ALGORITHMS, Algorithm, Buffer, Hasher
+from gateway.errors import InvalidDigest, InvalidRequest, S3Error
 
-from gateway.errors import InvalidDigest, InvalidRequest
+__all__ = [
+    "ALGORITHMS",
+    "BY_HEADER",
+    "Buffer",
+    "Digests",
+    "ExpectedChecksum",
+    "content_md5",
+    "decode_digest",
+    "expected_checksum",
+    "is_digest",
+    "several_checksums",
+    "unknown_algorithm",
+]
 
-Buffer = bytes | bytearray | memoryview
-
-
-class Hasher(Protocol):
-    """As in hashlib."""
-
-    def update(self, data: Buffer, /) -> None:
-        """Take in the next bytes."""
-
-    def digest(self) -> bytes:
-        """The digest of all bytes so far."""
-
-
-class Crc:
-    """A cyclic redundancy check with the interface of hashlib. `step(data, previous)` is zlib.crc32 or alike."""
-
-    __slots__ = ("_size", "_step", "_value")
-
-    def __init__(self, step: Callable[[Buffer, int], int], size: int) -> None:
-        self._step = step
-        self._size = size
-        self._value = 0
-
-    def update(self, data: Buffer, /) -> None:
-        """Take in the next bytes."""
-        self._value = self._step(data, self._value)
-
-    def digest(self) -> bytes:
-        """Big-endian bytes."""
-        return self._value.to_bytes(self._size, "big")
-
-
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """A row of the table: S3's name, the digest's length in bytes, and a maker of hashers."""
-
-    name: str
-    size: int
-    hasher: Callable[[], Hasher]
-
-    @property
-    def header(self) -> str:
-        """The header or trailer that carries the digest, in lower case."""
-        return "x-amz-checksum-" + self.name.lower()
-
-    @property
-    def element(self) -> str:
-        """The XML element that carries the digest."""
-        return "Checksum" + self.name
-
-
-# zlib's CRC-32 is the fastest at hand; the other two exist in awscrt only.
-ALGORITHMS: Mapping[str, Algorithm] = {
-    row.name: row
-    for row in (
-        Algorithm("CRC32", 4, partial(Crc, zlib.crc32, 4)),
-        Algorithm("CRC32C", 4, partial(Crc, crt.crc32c, 4)),
-        Algorithm("CRC64NVME", 8, partial(Crc, crt.crc64nvme, 8)),
-        Algorithm("SHA1", 20, partial(hashlib.sha1, usedforsecurity=False)),
-        Algorithm("SHA256", 32, hashlib.sha256),
-    )
-}
 BY_HEADER: Mapping[str, Algorithm] = {row.header: row for row in ALGORITHMS.values()}
 
 _PREFIX = "x-amz-checksum-"
@@ -87,7 +35,7 @@ _NOT_DIGESTS = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-
 _SEVERAL = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
 _UNKNOWN = (
     "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-    f"[{', '.join(ALGORITHMS)}]"
+    f"[{', '.join(sorted(ALGORITHMS))}]"
 )
 _SDK_ALONE = (
     "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
@@ -110,6 +58,16 @@ class ExpectedChecksum:
     def header(self) -> str:
         """The header or trailer that carries it."""
         return ALGORITHMS[self.algorithm].header
+
+
+def unknown_algorithm() -> S3Error:
+    """What S3 answers to an algorithm that is not in the table."""
+    return InvalidRequest(_UNKNOWN)
+
+
+def several_checksums() -> S3Error:
+    """What S3 answers to more than one additional checksum."""
+    return InvalidRequest(_SEVERAL)
 
 
 def decode_digest(value: str | bytes, size: int) -> bytes | None:
@@ -152,7 +110,7 @@ def expected_checksum(
     if not sent and trailer is None and sdk is None:
         return None if default is None else _computed(default)
     if len(sent) + (trailer is not None) > 1:
-        raise InvalidRequest(_SEVERAL)
+        raise several_checksums()
     expected = _announced(trailer) if trailer is not None else _sent(headers, sent)
     _agree(expected, sdk)
     return expected
@@ -178,7 +136,7 @@ def _sent(headers: Mapping[str, str], names: list[str]) -> ExpectedChecksum:
     header = names[0]
     algorithm = BY_HEADER.get(header)
     if algorithm is None:
-        raise InvalidRequest(_UNKNOWN)
+        raise unknown_algorithm()
     value = headers[header]
     if not is_digest(algorithm.name, value):
         raise InvalidRequest(f"Value for {header} header is invalid.")
@@ -189,14 +147,14 @@ def _agree(expected: ExpectedChecksum, sdk: str | None) -> None:
     if sdk is None or sdk.upper() == expected.algorithm:
         return
     if sdk.upper() not in ALGORITHMS:
-        raise InvalidRequest(_UNKNOWN)
+        raise unknown_algorithm()
     raise InvalidRequest("Value for x-amz-sdk-checksum-algorithm header is invalid.")
 
 
 class Digests:
     """All digests of a body, computed in one pass: MD5 always, SHA-256 if asked for, one additional checksum."""
 
-    __slots__ = ("_algorithm", "_checksum", "_md5", "_sha256", "size")
+    __slots__ = ("_algorithm", "_checksum", "_md5", "_sha256", "_shared", "size")
 
     def __init__(self, *, sha256: bool, algorithm: str | None) -> None:
         self.size = 0
@@ -204,8 +162,10 @@ class Digests:
         self._sha256 = hashlib.sha256() if sha256 else None
         self._algorithm = algorithm
         self._checksum: Hasher | None = None
+        self._shared = False
         if algorithm is not None:
-            shared = self._sha256 if algorithm == "SHA256" else None
+            shared = {"SHA256": self._sha256, "MD5": self._md5}.get(algorithm)
+            self._shared = shared is not None
             self._checksum = shared or ALGORITHMS[algorithm].hasher()
 
     def update(self, piece: Buffer) -> None:
@@ -214,7 +174,7 @@ class Digests:
         self._md5.update(piece)
         if self._sha256 is not None:
             self._sha256.update(piece)
-        if self._checksum is not None and self._checksum is not self._sha256:
+        if self._checksum is not None and not self._shared:
             self._checksum.update(piece)
 
     @property

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from backends.base import UNCONDITIONAL, ByteRange, Conditions
 from gateway.errors import InvalidArgument, NotImplemented_
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,64})\s*-\s*([0-9]{0,64})\s*", re.IGNORECASE)
+_RANGE = re.compile(r"\s*bytes\s*=([0-9]{0,64})-([0-9]{0,64})\s*", re.IGNORECASE)
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"|([^\s,"]+)')
 _SIZE = re.compile(r"[0-9]{1,19}")
 _LARGEST = 2**63 - 1

@@ -111,6 +111,11 @@ InvalidAccessKeyId = _kind(
     "InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."
 )
 InvalidArgument = _kind("InvalidArgument", 400, "Invalid Argument")
+InvalidBucketAclWithObjectOwnership = _kind(
+    "InvalidBucketAclWithObjectOwnership",
+    400,
+    "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+)
 InvalidBucketName = _kind("InvalidBucketName", 400, "The specified bucket is not valid.")
 InvalidChunkSizeError = _kind(
     "InvalidChunkSizeError", 403, "Only the last chunk is allowed to have a size less than 8192 bytes"
@@ -122,7 +127,7 @@ InvalidLocationConstraint = _kind(
 InvalidPart = _kind(
     "InvalidPart",
     400,
-    "One or more of the specified parts could not be found. The part may not have been uploaded, "
+    "One or more of the specified parts could not be found.  The part may not have been uploaded, "
     "or the specified entity tag may not match the part's entity tag.",
 )
 InvalidPartNumber = _kind("InvalidPartNumber", 416, "The requested partnumber is not satisfiable")

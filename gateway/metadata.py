@@ -140,7 +140,7 @@ def object_headers(content: Content, request: Request) -> dict[str, str]:
         headers["content-range"] = f"bytes {span.offset}-{span.offset + span.length - 1}/{info.size}"
     if info.parts and "partNumber" in request.params:
         headers["x-amz-mp-parts-count"] = str(len(info.parts))
-    if info.checksum and not _is_range(request) and _wants_checksum(request):
+    if info.checksum and not _is_portion(info, request) and _wants_checksum(request):
         headers |= checksum_headers(info)
     return headers
 
@@ -172,6 +172,6 @@ def _wants_checksum(request: Request) -> bool:
     return mode.upper() == "ENABLED"
 
 
-def _is_range(request: Request) -> bool:
-    """A part of an object: the checksum of the whole would fail the client's check."""
-    return "range" in request.headers or "partNumber" in request.params
+def _is_portion(info: ObjectInfo, request: Request) -> bool:
+    """Not the whole object, whose checksum would fail the client's check. Part 1 of a plain object is all of it."""
+    return "range" in request.headers or ("partNumber" in request.params and bool(info.parts))

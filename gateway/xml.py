@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from xml.parsers import expat
 
 from backends.base import MAX_PARTS, UNCONDITIONAL, Checksum, ChosenPart, Conditions, Doomed
-from gateway.checksums import ALGORITHMS
+from gateway.checksums import ALGORITHMS, is_digest
 from gateway.conditions import parse_etags, parse_size, parse_time
-from gateway.errors import MalformedXML, NotImplemented_
+from gateway.errors import InvalidArgument, MalformedXML, NotImplemented_
 
 XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -209,7 +209,7 @@ def _number(entry: dict[str, str], name: str, read: Callable[[str | None], int |
 
 
 def read_complete(data: bytes) -> list[ChosenPart]:
-    """The parts (1 to 10,000) of a `CompleteMultipartUpload` document as listed, or MalformedXML."""
+    """The parts (1 to 10,000) of a `CompleteMultipartUpload` document as listed. Raises MalformedXML, InvalidArgument."""
     parts = children(parse(data, "CompleteMultipartUpload"), "Part")
     if not 1 <= len(parts) <= MAX_PARTS:
         raise MalformedXML()
@@ -220,13 +220,35 @@ _ELEMENTS = {row.element: name for name, row in ALGORITHMS.items()}
 
 
 def _chosen(part: dict[str, str]) -> ChosenPart:
-    number, etag = _number(part, "PartNumber", parse_size), part.get("ETag")
-    if number is None or not 1 <= number <= MAX_PARTS or not etag:
+    number, etag = part.get("PartNumber"), part.get("ETag")
+    if not number or not etag:
         raise MalformedXML()
+    return ChosenPart(_part_number(number), etag.strip().strip('"'), _part_checksum(part))
+
+
+def _part_number(value: str) -> int:
+    number = parse_size(value)
+    if number is None or not 1 <= number <= MAX_PARTS:
+        raise InvalidArgument(
+            "PartNumber must be >= 1", ArgumentName="PartNumber", ArgumentValue=value.strip()[:256]
+        )
+    return number
+
+
+def _part_checksum(part: dict[str, str]) -> Checksum | None:
     sums = [Checksum(_ELEMENTS[name], value) for name, value in part.items() if name in _ELEMENTS]
-    if len(sums) > 1:
-        raise MalformedXML()
-    return ChosenPart(number, etag.strip().strip('"'), sums[0] if sums else None)
+    if not sums:
+        return None
+    if len(sums) > 1 or not is_digest(sums[0].algorithm, sums[0].value):
+        sent = (
+            "".join(f"{one.algorithm}:{one.value[:256]};" for one in sums) if len(sums) > 1 else sums[0].value
+        )
+        raise InvalidArgument(
+            "Invalid Base64 or multiple checksums present in request",
+            ArgumentName="Checksum",
+            ArgumentValue=sent[:256],
+        )
+    return sums[0]
 
 
 def read_location(data: bytes) -> str | None:

@@ -93,11 +93,16 @@ class Segments(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def segments(text: str) -> Segments:
-    """Parse the column `segments`: `[[number, file, size, checksum], ...]`. Few are kept: one may hold 10,000 parts."""
+    """Parse the column `segments`: `[[number, file, size, checksum], ...]`. Few are kept: one may hold 10,000 parts.
+
+    The number in a row is that of the upload; those of the object are 1 to n, as on S3.
+    """
     rows = json.loads(text)
     return Segments(
         tuple(file for _, file, _, _ in rows),
-        tuple(PartInfo(number, size, checksum=checksum) for number, _, size, checksum in rows),
+        tuple(
+            PartInfo(number, size, checksum=checksum) for number, (_, _, size, checksum) in enumerate(rows, 1)
+        ),
     )
 
 

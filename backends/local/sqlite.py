@@ -38,6 +38,7 @@ from backends.base import (
 from backends.local import listing
 from backends.local.index import NO_DOCS, Record, documents
 from backends.local.rows import decode_write
+from backends.multipart import check_marker
 from gateway.errors import NoSuchBucket, NoSuchKey, NoSuchUpload
 
 SCHEMA = 1
@@ -254,6 +255,7 @@ class Reader:
     def uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
         """See `Index.uploads`."""
         number = self._bucket_id(bucket)
+        check_marker(query.after_upload)
         stop = listing.successor(query.prefix)
         start, upload = listing.start(query.prefix, query.delimiter, query.after), ""
         if query.after_upload and query.after >= query.prefix:

@@ -46,7 +46,7 @@ from backends.local.failures import log, refusal
 from backends.local.index import Garbage, Index, Layout, NewObject, NewPart, Record, segments
 from backends.local.sqlite import Reader
 from backends.local.writer import Durability, Writer
-from backends.multipart import algorithm_of
+from backends.multipart import algorithm_of, new_upload_id
 from gateway.errors import InternalError
 
 T = TypeVar("T")
@@ -186,7 +186,7 @@ class LocalBackend:
 
     async def create_upload(self, ref: Ref, how: Write) -> UploadInfo:
         """See `Multipart`."""
-        upload = f"{now():011x}{secrets.token_urlsafe(24)}"
+        upload = new_upload_id(now())
         return await self._writer.change(lambda changes: changes.create_upload(ref, upload, how))
 
     async def head_upload(self, ref: Ref, upload: str) -> UploadInfo:

@@ -4,7 +4,13 @@ from auth.identity import OWNER_ID, OWNER_NAME
 from backends.base import Doc
 from gateway import xml
 from gateway.context import Context
-from gateway.errors import MalformedACLError, NotImplemented_
+from gateway.errors import (
+    InvalidRequest,
+    MalformedACLError,
+    MissingSecurityHeader,
+    NotImplemented_,
+    UnexpectedContent,
+)
 from gateway.handlers.parameters import object_ref
 from gateway.metadata import canned_acl, refuse_unsupported
 from gateway.reply import Reply, document
@@ -20,6 +26,7 @@ _PUBLIC_GRANT = xml.Markup(
 )
 _OWNER = xml.element("Owner", xml.element("ID", OWNER_ID), xml.element("DisplayName", OWNER_NAME))
 
+_PERMISSIONS = ("FULL_CONTROL", "READ", "READ_ACP", "WRITE", "WRITE_ACP")
 # The grants that a canned ACL stands for, each as (grantee, permission).
 _FULL = (OWNER_ID, "FULL_CONTROL")
 _CANNED_GRANTS = {
@@ -38,14 +45,18 @@ async def get_acl(context: Context) -> Reply:
 
 async def put_acl(context: Context) -> Reply:
     """Replace the ACL of a bucket or an object."""
-    refuse_unsupported(context.request.headers)
+    headers = context.request.headers
+    await context.backend.head_bucket(context.request.bucket)
+    canned, grants = "x-amz-acl" in headers, any(name.startswith("x-amz-grant-") for name in headers)
+    if canned and grants:
+        raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed.")
     data = await context.document()
-    if "x-amz-acl" in context.request.headers:
-        acl = canned_acl(context.request.headers).get(Doc.ACL)
-    elif data:
-        acl = _canned_of(data)
-    else:
-        raise MalformedACLError()
+    if data and (canned or grants):
+        raise UnexpectedContent()
+    if not (data or canned or grants):
+        raise MissingSecurityHeader()
+    refuse_unsupported(headers)
+    acl = canned_acl(headers).get(Doc.ACL) if canned else _canned_of(data)
     await context.backend.put_doc(object_ref(context), Doc.ACL, acl)
     return Reply(200)
 
@@ -53,6 +64,8 @@ async def put_acl(context: Context) -> Reply:
 def _canned_of(data: bytes) -> str | None:
     """The canned ACL that an AccessControlPolicy document spells out. Raises MalformedACLError, NotImplemented."""
     root = xml.parse(data, "AccessControlPolicy")
+    if not any(xml.text(owner, "ID") for owner in xml.children(root, "Owner")):
+        raise MalformedACLError()
     grants = frozenset(
         _grant(grant)
         for part in xml.children(root, "AccessControlList")
@@ -64,7 +77,9 @@ def _canned_of(data: bytes) -> str | None:
 
 
 def _grant(grant: xml.Element) -> tuple[str, str]:
-    permission = next((child.text for child in xml.children(grant, "Permission")), None) or ""
+    permission = xml.text(grant, "Permission") or ""
+    if permission not in _PERMISSIONS:
+        raise MalformedACLError()
     for grantee in xml.children(grant, "Grantee"):
         return xml.text(grantee, "ID") or xml.text(grantee, "URI") or "", permission
     raise MalformedACLError()

@@ -1,14 +1,17 @@
 """Buckets: list, create, head, delete, location."""
 
 import re
+from collections.abc import Mapping
 
 from auth.identity import OWNER_ID, OWNER_NAME
-from backends.base import BucketQuery
+from backends.base import BucketQuery, Doc
 from gateway import xml
 from gateway.conditions import iso_date
 from gateway.context import Context
 from gateway.errors import (
     IllegalLocationConstraintException,
+    InvalidArgument,
+    InvalidBucketAclWithObjectOwnership,
     InvalidBucketName,
     InvalidLocationConstraint,
     NotImplemented_,
@@ -21,6 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+_OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 RESERVED_NAMES = frozenset({"healthz", "health", "backends", "metrics", "api", "console", "system"})
 """Paths of the gateway itself, and the bucket of its own state."""
 
@@ -60,10 +64,11 @@ async def create_bucket(context: Context) -> Reply:
     refuse_unsupported(context.request.headers)
     refuse_object_lock(context)
     acl = canned_acl(context.request.headers)
+    _check_ownership(context.request.headers.get("x-amz-object-ownership"), acl)
     data = await context.document()
     _check_location(xml.read_location(data) if data else None, context.services.region)
     await context.backend.create_bucket(name, acl)
-    return Reply(200, {"location": f"/{name}"})
+    return Reply(200, {"location": f"/{name}", "x-amz-bucket-arn": f"arn:aws:s3:::{name}"})
 
 
 async def head_bucket(context: Context) -> Reply:
@@ -90,21 +95,34 @@ def check_name(name: str) -> None:
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     """
-    if (
+    if not is_legal(name) or name in RESERVED_NAMES:
+        raise InvalidBucketName(BucketName=name)
+
+
+def is_legal(name: str) -> bool:
+    """Whether S3 allows a bucket of this name."""
+    return not (
         not _NAME.fullmatch(name)
         or ".." in name
         or _ADDRESS.fullmatch(name)
         or name.startswith(_RESERVED_STARTS)
         or name.endswith(_RESERVED_ENDS)
-        or name in RESERVED_NAMES
-    ):
-        raise InvalidBucketName(BucketName=name)
+    )
 
 
 def refuse_object_lock(context: Context) -> None:
     """Raise NotImplemented for a bucket that is to have object lock."""
     if context.header("x-amz-bucket-object-lock-enabled").lower() == "true":
         raise NotImplemented_(Header="x-amz-bucket-object-lock-enabled")
+
+
+def _check_ownership(ownership: str | None, acl: Mapping[Doc, str]) -> None:
+    if ownership is not None and ownership not in _OWNERSHIPS:
+        raise InvalidArgument(
+            f"Invalid x-amz-object-ownership header: {ownership}", ArgumentName="x-amz-object-ownership"
+        )
+    if ownership == "BucketOwnerEnforced" and acl:
+        raise InvalidBucketAclWithObjectOwnership()
 
 
 def _check_location(constraint: str | None, region: str) -> None:

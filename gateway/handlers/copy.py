@@ -6,6 +6,7 @@ written again only where something of them must be computed: a part, or another 
 
 import re
 
+from auth.identity import OWNER_ID
 from backends.base import (
     MAX_PUT_BYTES,
     ByteRange,
@@ -20,17 +21,20 @@ from backends.base import (
 from backends.conditions import check_copy_source
 from gateway import xml
 from gateway.body import Body
-from gateway.checksums import ALGORITHMS, ExpectedChecksum
+from gateway.checksums import ALGORITHMS, ExpectedChecksum, unknown_algorithm
 from gateway.conditions import copy_source_conditions, iso_date, rename_source_conditions, write_conditions
 from gateway.context import Context
-from gateway.errors import InvalidArgument, InvalidRequest, NotImplemented_
-from gateway.handlers.multipart import checksum_elements, part_number
+from gateway.errors import AccessDenied, InvalidArgument, InvalidRequest, InvalidURI, NotImplemented_, S3Error
+from gateway.handlers.bucket import is_legal
+from gateway.handlers.multipart import checksum_elements
+from gateway.handlers.parameters import part_number
 from gateway.metadata import refuse_unsupported, write_of
 from gateway.reply import Reply, document
 from gateway.request import decode_key, decode_path
 from gateway.stream import payload_of
 
 _COPY_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _DIRECTIVES = ("COPY", "REPLACE")
 _RENAME_CONDITIONS = frozenset({"if-modified-since", "if-unmodified-since"})
 
@@ -41,13 +45,13 @@ async def copy_object(context: Context) -> Reply:
     source, target = copy_source(context), context.ref
     replace = _directive(context, "x-amz-metadata-directive") == "REPLACE"
     _directive(context, "x-amz-tagging-directive")
+    algorithm = _wanted_algorithm(context)
     if source == target and not replace and "x-amz-storage-class" not in headers:
         raise InvalidRequest(
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
             "object's metadata, storage class, website redirect location or encryption attributes."
         )
     how = Copy(write_of(context.request, write_conditions(headers)), copy_source_conditions(headers), replace)
-    algorithm = _wanted_algorithm(context)
     if algorithm and not await _has_checksum(context, source, algorithm):
         info = await _rewrite(context, source, how, algorithm)
     else:
@@ -57,6 +61,7 @@ async def copy_object(context: Context) -> Reply:
 
 async def upload_part_copy(context: Context) -> Reply:
     """Store a part that is (a range of) another object."""
+    await context.backend.head_bucket(context.request.bucket)
     number, source = part_number(context), copy_source(context)
     upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
     algorithm = upload.write.checksum_algorithm or "CRC64NVME"
@@ -98,14 +103,29 @@ def copy_source(context: Context) -> Ref:
         path, version = value, ""
     if version not in ("", "null"):
         raise InvalidArgument("Invalid version id specified", ArgumentName="versionId", ArgumentValue=version)
-    bucket, key = decode_path(path.removeprefix("/"))
+    bucket, key = _decoded_source(path.removeprefix("/"), value)
     if not bucket or not key:
-        raise InvalidArgument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            ArgumentName="x-amz-copy-source",
-            ArgumentValue=value[:256],
-        )
+        raise _bad_source("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", value)
+    if not is_legal(bucket):
+        raise _bad_source("Invalid copy source bucket name", value)
+    if context.header("x-amz-source-expected-bucket-owner", OWNER_ID) != OWNER_ID:
+        raise AccessDenied()
     return Ref(bucket, key)
+
+
+def _decoded_source(path: str, value: str) -> tuple[str, str]:
+    if _BAD_ESCAPE.search(path):
+        raise _bad_source("Invalid copy source encoding", value)
+    try:
+        return decode_path(path)
+    except S3Error as error:
+        if error.kind is InvalidURI:
+            raise _bad_source("Invalid copy source encoding", value) from None
+        raise
+
+
+def _bad_source(message: str, value: str) -> S3Error:
+    return InvalidArgument(message, ArgumentName="x-amz-copy-source", ArgumentValue=value[:256])
 
 
 def _rename_source(context: Context) -> Ref:
@@ -122,7 +142,9 @@ def _directive(context: Context, name: str) -> str:
     value = context.header(name, "COPY")
     if value not in _DIRECTIVES:
         raise InvalidArgument(
-            f"Unknown {name.removeprefix('x-amz-')}.", ArgumentName=name, ArgumentValue=value
+            f"Unknown {name.removeprefix('x-amz-').replace('-', ' ')}.",
+            ArgumentName=name,
+            ArgumentValue=value,
         )
     return value
 
@@ -130,7 +152,7 @@ def _directive(context: Context, name: str) -> str:
 def _wanted_algorithm(context: Context) -> str | None:
     algorithm = context.header("x-amz-checksum-algorithm").upper()
     if algorithm and algorithm not in ALGORITHMS:
-        raise InvalidRequest("Value for x-amz-checksum-algorithm header is invalid.")
+        raise unknown_algorithm()
     return algorithm or None
 
 

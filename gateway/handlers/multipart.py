@@ -1,11 +1,10 @@
 """Multipart uploads: create, upload a part, list, complete, abort."""
 
+import re
 from urllib.parse import quote
 
 from auth.identity import OWNER_ID, OWNER_NAME
 from backends.base import (
-    MAX_OBJECT_BYTES,
-    MAX_PARTS,
     Checksum,
     ChecksumType,
     Completion,
@@ -15,17 +14,25 @@ from backends.base import (
     UploadQuery,
 )
 from gateway import xml
-from gateway.checksums import ALGORITHMS, BY_HEADER, ExpectedChecksum, expected_checksum, is_digest
-from gateway.conditions import iso_date, write_conditions
+from gateway.checksums import (
+    ALGORITHMS,
+    BY_HEADER,
+    ExpectedChecksum,
+    expected_checksum,
+    is_digest,
+    several_checksums,
+    unknown_algorithm,
+)
+from gateway.conditions import iso_date, parse_size, parse_time, write_conditions
 from gateway.context import Context
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, PreconditionFailed
 from gateway.handlers.listing import common_prefixes
-from gateway.handlers.parameters import Encoding, integer
+from gateway.handlers.parameters import Encoding, integer, part_number
 from gateway.metadata import write_of
 from gateway.reply import Reply, document
 
-_COMPOSITE_ONLY = frozenset({"SHA1", "SHA256"})
-_FULL_ONLY = frozenset({"CRC64NVME"})
+_INITIATED = "x-amz-if-match-initiated-time"
+_COUNT = re.compile("[0-9]{1,5}")
 _PERSON = (xml.element("ID", OWNER_ID), xml.element("DisplayName", OWNER_NAME))
 
 
@@ -94,12 +101,12 @@ async def list_parts(context: Context) -> Reply:
 async def complete_multipart_upload(context: Context) -> Reply:
     """Put the parts together."""
     data = await context.document(checksum=False)
-    size = integer(context, "x-amz-mp-object-size", -1, high=MAX_OBJECT_BYTES, header=True)
     how = Completion(
         xml.read_complete(data),
         write_conditions(context.request.headers),
         _whole_checksum(context),
-        None if size < 0 else size,
+        _object_size(context),
+        _checksum_type(context),
     )
     info = await context.multipart.complete_upload(context.ref, context.param("uploadId"), how)
     body = xml.document(
@@ -114,7 +121,12 @@ async def complete_multipart_upload(context: Context) -> Reply:
 
 
 async def abort_multipart_upload(context: Context) -> Reply:
-    """Drop an upload and its parts."""
+    """Drop an upload and its parts. An id never changes its time, so that it may be compared before."""
+    initiated = context.header(_INITIATED)
+    if initiated:
+        upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
+        if upload.initiated // 1000 != parse_time(initiated):
+            raise PreconditionFailed(Condition=_INITIATED)
     await context.multipart.abort_upload(context.ref, context.param("uploadId"))
     return Reply(204)
 
@@ -122,13 +134,13 @@ async def abort_multipart_upload(context: Context) -> Reply:
 async def list_multipart_uploads(context: Context) -> Reply:
     """Answer a page of the uploads in flight."""
     encoding = Encoding(context)
-    limit = integer(context, "max-uploads", 1000)
+    limit = min(integer(context, "max-uploads", 1000), 1000)
     query = UploadQuery(
         context.param("prefix"),
         context.param("delimiter"),
         context.param("key-marker"),
         context.param("upload-id-marker") if context.param("key-marker") else "",
-        min(limit, 1000),
+        limit,
     )
     page = await context.multipart.list_uploads(context.request.bucket, query)
     encoding.adapt(
@@ -156,21 +168,19 @@ async def list_multipart_uploads(context: Context) -> Reply:
     return document(body)
 
 
-def part_number(context: Context) -> int:
-    """`partNumber` of an upload. Raises InvalidArgument."""
-    if not context.param("partNumber"):
-        raise InvalidRequest("Missing required parameter: partNumber")
-    return integer(context, "partNumber", 0, low=1, high=MAX_PARTS)
-
-
 def part_checksum(context: Context, upload: UploadInfo) -> ExpectedChecksum | None:
     """The checksum of a part: by the upload's algorithm, which a part may not change. Raises InvalidRequest."""
-    algorithm = upload.write.checksum_algorithm
-    expected = expected_checksum(context.request.headers, default=algorithm or "CRC64NVME")
-    if algorithm and expected and expected.algorithm != algorithm:
+    write = upload.write
+    algorithm = write.checksum_algorithm
+    if algorithm is None:
+        return expected_checksum(context.request.headers)
+    default = None if write.checksum_type is ChecksumType.COMPOSITE else algorithm
+    expected = expected_checksum(context.request.headers, default=default)
+    sent = expected.algorithm if expected else "null"
+    if sent != algorithm:
         raise InvalidRequest(
             f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, "
-            f"actual checksum Type: {expected.algorithm.lower()}"
+            f"actual checksum Type: {sent.lower()}"
         )
     return expected
 
@@ -188,7 +198,7 @@ def checksum_elements(info: ObjectInfo) -> list[xml.Markup]:
 def _announced(context: Context) -> tuple[str | None, ChecksumType | None]:
     """Algorithm and type that CreateMultipartUpload announces. Raises InvalidRequest where they do not go together."""
     algorithm = context.header("x-amz-checksum-algorithm").upper() or None
-    kind = context.header("x-amz-checksum-type").upper() or None
+    kind = _checksum_type(context)
     if algorithm is None:
         if kind is not None:
             raise InvalidRequest(
@@ -196,20 +206,35 @@ def _announced(context: Context) -> tuple[str | None, ChecksumType | None]:
             )
         return None, None
     if algorithm not in ALGORITHMS:
-        raise InvalidRequest(
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-            + str(list(ALGORITHMS))
-        )
+        raise unknown_algorithm()
+    types = ALGORITHMS[algorithm].types
     if kind is None:
-        return algorithm, ChecksumType.FULL_OBJECT if algorithm in _FULL_ONLY else ChecksumType.COMPOSITE
-    if kind not in ChecksumType.__members__:
-        raise InvalidRequest("Value for x-amz-checksum-type header is invalid.")
-    forbidden = _COMPOSITE_ONLY if kind == "FULL_OBJECT" else _FULL_ONLY
-    if algorithm in forbidden:
+        return algorithm, types[0]
+    if kind not in types:
         raise InvalidRequest(
             f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
         )
-    return algorithm, ChecksumType(kind)
+    return algorithm, kind
+
+
+def _checksum_type(context: Context) -> ChecksumType | None:
+    kind = context.header("x-amz-checksum-type").upper()
+    if kind and kind not in ChecksumType.__members__:
+        raise InvalidRequest("Value for x-amz-checksum-type header is invalid.")
+    return ChecksumType(kind) if kind else None
+
+
+def _object_size(context: Context) -> int | None:
+    """`x-amz-mp-object-size` in bytes. Raises InvalidRequest."""
+    value = context.header("x-amz-mp-object-size")
+    if not value:
+        return None
+    if re.fullmatch("-[0-9]{1,19}", value):
+        raise InvalidRequest(f"Value for x-amz-mp-object-size header is less than zero: '{value}'")
+    size = parse_size(value)
+    if size is None:
+        raise InvalidRequest(f"Value for x-amz-mp-object-size header is invalid: '{value[:256]}'")
+    return size
 
 
 def _sent_checksum(context: Context) -> bool:
@@ -221,12 +246,14 @@ def _whole_checksum(context: Context) -> Checksum | None:
     found = [name for name in BY_HEADER if name in context.request.headers]
     if not found:
         return None
+    if len(found) > 1:
+        raise several_checksums()
     value = context.header(found[0])
-    digest, dash, _ = value.partition("-")
+    digest, dash, count = value.partition("-")
     algorithm = BY_HEADER[found[0]].name
-    if len(found) > 1 or not is_digest(algorithm, digest):
+    if not is_digest(algorithm, digest) or (dash and not _COUNT.fullmatch(count)):
         raise InvalidRequest(f"Value for {found[0]} header is invalid.")
-    composite = bool(dash) or context.header("x-amz-checksum-type").upper() == "COMPOSITE"
+    composite = bool(dash) or _checksum_type(context) is ChecksumType.COMPOSITE
     return Checksum(algorithm, value, ChecksumType.COMPOSITE if composite else ChecksumType.FULL_OBJECT)
 
 

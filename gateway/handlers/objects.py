@@ -6,7 +6,7 @@ from gateway.checksums import ALGORITHMS
 from gateway.conditions import delete_conditions, http_date, parse_range, read_conditions, write_conditions
 from gateway.context import Context
 from gateway.errors import InternalError, InvalidArgument, InvalidRequest, MissingRequestBodyError, S3Error
-from gateway.handlers.parameters import integer, object_ref
+from gateway.handlers.parameters import integer, object_ref, part_number
 from gateway.metadata import checksum_headers, object_headers, overrides, write_of
 from gateway.reply import Reply, document
 
@@ -69,6 +69,7 @@ async def delete_objects(context: Context) -> Reply:
 
 async def get_object_attributes(context: Context) -> Reply:
     """Answer the chosen attributes of an object as XML."""
+    await context.backend.head_bucket(context.request.bucket)
     wanted = _chosen_attributes(context)
     content = await context.backend.head_object(
         object_ref(context), Read(conditions=read_conditions(context.request.headers))
@@ -101,7 +102,7 @@ def _read(context: Context) -> Read:
     if "partNumber" in params:
         if "range" in headers:
             raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
-        part = integer(context, "partNumber", 0, low=1, high=10_000)
+        part = part_number(context)
     return Read(chosen, part, read_conditions(headers))
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from backends.base import Ref
+from backends.base import MAX_PARTS, Ref
 from gateway import xml
 from gateway.context import Context
 from gateway.errors import InvalidArgument
@@ -31,6 +31,19 @@ def integer(
             ArgumentValue=value,
         )
     return int(value)
+
+
+def part_number(context: Context) -> int:
+    """`partNumber` of a part or of an upload. Raises InvalidArgument."""
+    value = context.param("partNumber")
+    number = int(value) if value.isascii() and value.isdigit() and len(value) <= 10 else 0
+    if not 1 <= number <= MAX_PARTS:
+        raise InvalidArgument(
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive",
+            ArgumentName="partNumber",
+            ArgumentValue=value[:256],
+        )
+    return number
 
 
 def object_ref(context: Context) -> Ref:

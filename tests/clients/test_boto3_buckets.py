@@ -60,6 +60,7 @@ def test_life_of_a_bucket(s3: Any, name: str) -> None:
     assert refusal(s3.head_bucket, Bucket=name) == (404, "404")
     created = s3.create_bucket(Bucket=name)
     assert created["Location"] == f"/{name}"
+    assert created["BucketArn"] == f"arn:aws:s3:::{name}"
     head = s3.head_bucket(Bucket=name)
     assert head["BucketRegion"] == "us-east-1"
     assert refusal(s3.create_bucket, Bucket=name) == (409, "BucketAlreadyOwnedByYou")
@@ -91,6 +92,10 @@ def test_everything_in_a_missing_bucket_says_so(s3: Any, name: str) -> None:
     assert refusal(s3.get_bucket_location, Bucket=name) == missing
     assert refusal(s3.create_multipart_upload, Bucket=name, Key="k") == missing
     assert refusal(s3.list_multipart_uploads, Bucket=name) == missing
+    assert refusal(s3.put_bucket_acl, Bucket=name) == missing
+    assert refusal(s3.get_object_attributes, Bucket=name, Key="k", ObjectAttributes=[]) == missing
+    part = {"Bucket": name, "Key": "k", "UploadId": "u", "PartNumber": 1}
+    assert refusal(s3.upload_part_copy, **part, CopySource="no-slash") == missing
     assert refusal(s3.delete_objects, Bucket=name, Delete={"Objects": [{"Key": "k"}]}) == missing
 
 
@@ -131,6 +136,46 @@ def test_bucket_acl_canned(s3: Any, name: str) -> None:
     assert sorted(readers) == ["FULL_CONTROL", "READ"]
     s3.put_bucket_acl(Bucket=name, ACL="private")
     assert [grant["Permission"] for grant in s3.get_bucket_acl(Bucket=name)["Grants"]] == ["FULL_CONTROL"]
+
+
+OWNER_GRANT = {"Grantee": {"Type": "CanonicalUser", "ID": "someone"}, "Permission": "FULL_CONTROL"}
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({}, (400, "MissingSecurityHeader")),
+        ({"ACL": "private", "GrantRead": "id=someone"}, (400, "InvalidRequest")),
+        (
+            {"ACL": "private", "AccessControlPolicy": {"Owner": {"ID": "x"}, "Grants": [OWNER_GRANT]}},
+            (400, "UnexpectedContent"),
+        ),
+        ({"AccessControlPolicy": {"Grants": [OWNER_GRANT]}}, (400, "MalformedACLError")),
+        (
+            {
+                "AccessControlPolicy": {
+                    "Owner": {"ID": "x"},
+                    "Grants": [OWNER_GRANT | {"Permission": "NONSENSE"}],
+                }
+            },
+            (400, "MalformedACLError"),
+        ),
+        (
+            {"AccessControlPolicy": {"Owner": {"ID": "x"}, "Grants": [OWNER_GRANT]}},
+            (501, "NotImplemented"),
+        ),
+    ],
+)
+def test_bucket_acl_refusals(s3: Any, bucket: str, options: dict[str, Any], answer: tuple[int, str]) -> None:
+    assert refusal(s3.put_bucket_acl, Bucket=bucket, **options) == answer
+
+
+def test_ownership_of_a_new_bucket(s3: Any, name: str) -> None:
+    call = {"Bucket": name, "ObjectOwnership": "NONSENSE"}
+    assert refusal(s3.create_bucket, **call) == (400, "InvalidArgument")
+    call = {"Bucket": name, "ObjectOwnership": "BucketOwnerEnforced", "ACL": "public-read"}
+    assert refusal(s3.create_bucket, **call) == (400, "InvalidBucketAclWithObjectOwnership")
+    s3.create_bucket(Bucket=name, ObjectOwnership="BucketOwnerEnforced")
 
 
 BUCKET_WRITES: list[tuple[str, dict[str, Any]]] = [

@@ -8,13 +8,23 @@ from typing import Any
 import pytest
 from harness import MIB, noise, refusal
 
-ALGORITHMS = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
+ALGORITHMS = [
+    *("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5"),
+    *("XXHASH64", "XXHASH3", "XXHASH128"),
+]
+COMPUTED = [name for name in ALGORITHMS if name != "MD5"]
+"""Those that boto3 can compute itself."""
 KNOWN = {  # of b"123456789", from the catalogue of parametrised CRC algorithms and FIPS 180
     "CRC32": (0xCBF43926).to_bytes(4, "big"),
     "CRC32C": (0xE3069283).to_bytes(4, "big"),
     "CRC64NVME": (0xAE8B14860A799888).to_bytes(8, "big"),
     "SHA1": hashlib.sha1(b"123456789").digest(),
     "SHA256": hashlib.sha256(b"123456789").digest(),
+    "SHA512": hashlib.sha512(b"123456789").digest(),
+    "MD5": hashlib.md5(b"123456789").digest(),
+    "XXHASH64": bytes.fromhex("8cb841db40e6ae83"),
+    "XXHASH3": bytes.fromhex("72dcb18b67a17dff"),
+    "XXHASH128": bytes.fromhex("33119477ede5dcd5e9716427681d5860"),
 }
 PART = noise(5 * MIB)
 LAST = noise(1000, 2)
@@ -52,7 +62,7 @@ def test_a_wrong_one_stores_nothing(s3: Any, bucket: str, algorithm: str) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 100, 70_000, 2 * MIB + 1])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", COMPUTED)
 def test_in_the_trailer(s3: Any, bucket: str, algorithm: str, size: int) -> None:
     """A stream makes boto3 send aws-chunked with the checksum behind the body; the framing must leave no trace."""
     data = noise(size)
@@ -87,7 +97,7 @@ def parts_of(s3: Any, bucket: str, algorithm: str, **options: Any) -> tuple[str,
     return upload, lines
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
+@pytest.mark.parametrize("algorithm", [name for name in COMPUTED if name != "CRC64NVME"])
 def test_composite(s3: Any, bucket: str, algorithm: str) -> None:
     """The checksum of the parts' binary checksums, with `-N`; only the algorithms that have it."""
     name = f"Checksum{algorithm}"
@@ -96,7 +106,7 @@ def test_composite(s3: Any, bucket: str, algorithm: str) -> None:
         Bucket=bucket, Key="k", UploadId=upload, MultipartUpload={"Parts": parts}
     )
     binary = b"".join(base64.b64decode(part[name]) for part in parts)
-    if algorithm.startswith("SHA"):
+    if algorithm in ("SHA1", "SHA256", "SHA512"):
         assert done[name] == text(hashlib.new(algorithm.lower(), binary).digest()) + "-2"
     assert done["ChecksumType"] == "COMPOSITE"
     head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
@@ -154,6 +164,44 @@ def test_a_part_with_a_wrong_checksum(s3: Any, bucket: str) -> None:
 
 def test_impossible_combinations(s3: Any, bucket: str) -> None:
     begin = {"Bucket": bucket, "Key": "k"}
-    for algorithm, kind in (("SHA256", "FULL_OBJECT"), ("SHA1", "FULL_OBJECT"), ("CRC64NVME", "COMPOSITE")):
+    for algorithm, kind in (
+        ("SHA256", "FULL_OBJECT"),
+        ("XXHASH3", "FULL_OBJECT"),
+        ("CRC64NVME", "COMPOSITE"),
+    ):
         answer = refusal(s3.create_multipart_upload, **begin, ChecksumAlgorithm=algorithm, ChecksumType=kind)
         assert answer == (400, "InvalidRequest")
+
+
+def test_what_contradicts_the_announced_checksum(s3: Any, gateway: Any, bucket: str) -> None:
+    upload, parts = parts_of(s3, bucket, "SHA256")
+    where = {"Bucket": bucket, "Key": "k", "UploadId": upload}
+    quiet = gateway.s3("quiet", request_checksum_calculation="when_required")
+    assert refusal(quiet.upload_part, **where, PartNumber=3, Body=b"x") == (400, "InvalidRequest")
+    finish = where | {"MultipartUpload": {"Parts": parts}}
+    sums = {"ChecksumSHA256": text(bytes(32)), "ChecksumCRC32": text(bytes(4))}
+    bare = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
+    for wrong, code in (
+        ({"ChecksumType": "FULL_OBJECT"}, "InvalidRequest"),
+        ({"ChecksumType": "NONSENSE"}, "InvalidRequest"),
+        (sums, "InvalidRequest"),
+        ({"ChecksumSHA256": text(bytes(32)) + "-2a"}, "InvalidRequest"),
+        ({"MpuObjectSize": -1}, "InvalidRequest"),
+        ({"MultipartUpload": {"Parts": bare}}, "InvalidRequest"),
+        ({"MultipartUpload": {"Parts": [parts[0] | {"ChecksumSHA256": "AAAA"}]}}, "InvalidArgument"),
+        ({"MultipartUpload": {"Parts": [parts[0] | {"ChecksumCRC32": text(bytes(4))}]}}, "InvalidArgument"),
+        ({"MultipartUpload": {"Parts": [parts[0] | {"PartNumber": -4}]}}, "InvalidArgument"),
+    ):
+        assert refusal(s3.complete_multipart_upload, **(finish | wrong)) == (400, code), wrong
+    assert s3.complete_multipart_upload(**finish, ChecksumType="COMPOSITE", MpuObjectSize=len(PART + LAST))
+
+
+def test_a_type_that_is_none(s3: Any, bucket: str) -> None:
+    answer = refusal(s3.create_multipart_upload, Bucket=bucket, Key="k", ChecksumType="NONSENSE")
+    assert answer == (400, "InvalidRequest")
+
+
+def test_part_1_of_a_plain_object_has_its_checksum(s3: Any, bucket: str) -> None:
+    put = s3.put_object(Bucket=bucket, Key="k", Body=b"", ChecksumAlgorithm="SHA256")
+    head = s3.head_object(Bucket=bucket, Key="k", PartNumber=1, ChecksumMode="ENABLED")
+    assert head["ChecksumSHA256"] == put["ChecksumSHA256"]

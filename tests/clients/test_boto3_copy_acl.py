@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from harness import MIB, Gateway, noise, refusal
 from wire import send
 
@@ -92,10 +93,56 @@ def test_copy_of_what_is_not_there(s3: Any, bucket: str, name: str) -> None:
         404,
         "NoSuchBucket",
     )
-    for bad in ("", "/", bucket, f"{bucket}/", "%FF/%FF"):
-        status, _ = refusal(s3.copy_object, Bucket=bucket, Key="x", CopySource=bad or " ")
-        assert status in {400, 404}, bad
+    for bad in (
+        "/",
+        bucket,
+        f"{bucket}/",
+        "%FF/%FF",
+        "192.168.1.1/k",
+        "b@d/k",
+    ):
+        answer = refusal(s3.copy_object, Bucket=bucket, Key="x", CopySource=bad)
+        assert answer == (400, "InvalidArgument"), bad
     assert refusal(s3.head_object, Bucket=bucket, Key="x")[0] == 404
+
+
+@pytest.mark.parametrize("source", ["b/%ZZ", "100%/k", "b/%A/k", "%", "b/%C3%", "b/%C3", "b/%00"])
+def test_a_source_that_is_badly_encoded(gateway: Gateway, bucket: str, source: str) -> None:
+    s3 = gateway.s3("raw-source")
+
+    def replace(params: Any, **_: Any) -> None:  # boto3 would encode the percent sign
+        params["headers"]["x-amz-copy-source"] = source
+
+    s3.meta.events.register("before-call.s3.CopyObject", replace)
+    try:
+        call = {"Bucket": bucket, "Key": "x", "CopySource": f"{bucket}/k"}
+        assert refusal(s3.copy_object, **call) == (400, "InvalidArgument")
+    finally:
+        s3.meta.events.unregister("before-call.s3.CopyObject", replace)
+
+
+def test_a_copy_expects_the_owner_of_its_source(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    call = {"Bucket": bucket, "Key": "x", "CopySource": f"{bucket}/k"}
+    assert refusal(s3.copy_object, **call, ExpectedSourceBucketOwner="another") == (403, "AccessDenied")
+    owner = s3.get_bucket_acl(Bucket=bucket)["Owner"]["ID"]
+    s3.copy_object(**call, ExpectedSourceBucketOwner=owner)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="x")["UploadId"]
+    part = call | {"UploadId": upload, "PartNumber": 1}
+    assert refusal(s3.upload_part_copy, **part, ExpectedSourceBucketOwner="another") == (403, "AccessDenied")
+
+
+def test_unknown_words_come_before_the_copy_onto_itself(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    call = {"Bucket": bucket, "Key": "k", "CopySource": f"{bucket}/k"}
+    for option, message in (
+        ({"ChecksumAlgorithm": "NONSENSE"}, "Checksum algorithm provided is unsupported"),
+        ({"MetadataDirective": "NONSENSE"}, "Unknown metadata directive."),
+        ({"TaggingDirective": "NONSENSE"}, "Unknown tagging directive."),
+    ):
+        with pytest.raises(ClientError) as caught:
+            s3.copy_object(**call, **option)
+        assert caught.value.response["Error"]["Message"].startswith(message)
 
 
 def test_copy_of_a_multipart_object_is_one_object(s3: Any, bucket: str) -> None:

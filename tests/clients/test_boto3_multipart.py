@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -134,6 +135,17 @@ def test_abort_leaves_the_object(s3: Any, bucket: str) -> None:
     assert upload.refuse() == (404, "NoSuchUpload")
 
 
+def test_abort_of_an_upload_of_another_time(s3: Any, bucket: str) -> None:
+    upload = Upload(s3, bucket)
+    (listed,) = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    began = listed["Initiated"]
+    for other in (began - timedelta(days=1), began + timedelta(days=1)):
+        answer = refusal(s3.abort_multipart_upload, **upload.where, IfMatchInitiatedTime=other)
+        assert answer == (412, "PreconditionFailed")
+    s3.abort_multipart_upload(**upload.where, IfMatchInitiatedTime=began)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
 def test_part_numbers(s3: Any, bucket: str) -> None:
     upload = Upload(s3, bucket)
     for number in (0, -1, 10_001):
@@ -194,6 +206,9 @@ def test_list_uploads_in_pages(s3: Any, bucket: str) -> None:
     assert len(set(ids)) == len(keys)
     assert all(re.fullmatch(r"[A-Za-z0-9._~-]{16,}", one) for one in ids)
     whole = s3.list_multipart_uploads(Bucket=bucket)
+    assert s3.list_multipart_uploads(Bucket=bucket, MaxUploads=12345)["MaxUploads"] == 1000
+    call = {"Bucket": bucket, "KeyMarker": "a", "UploadIdMarker": "no-id"}
+    assert refusal(s3.list_multipart_uploads, **call) == (400, "InvalidArgument")
     assert [(one["Key"], one["UploadId"]) for one in whole["Uploads"]] == list(zip(keys, ids, strict=True))
     for size in range(1, 8):
         paginator = s3.get_paginator("list_multipart_uploads")

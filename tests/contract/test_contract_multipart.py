@@ -67,7 +67,9 @@ async def test_parts_become_an_object(store):
     digests = b"".join(hashlib.md5(body).digest() for body in bodies.values())
     assert info.etag == f"{hashlib.md5(digests).hexdigest()}-3"
     assert info.size == len(data)
-    assert [(part.number, part.size) for part in info.parts] == [(n, len(body)) for n, body in bodies.items()]
+    assert [(part.number, part.size) for part in info.parts] == [
+        (n, len(body)) for n, body in enumerate(bodies.values(), 1)
+    ]
     assert (dict(info.headers), dict(info.user), dict(info.docs), info.storage_class) == tuple(
         options.values()
     )
@@ -117,6 +119,20 @@ async def test_a_part_of_the_object_is_read_alone(store, number):
         assert await read(content) == bodies[number]
     with refused("InvalidPartNumber"):
         await store.open_object(REF, Read(part=4))
+
+
+async def test_the_parts_of_the_object_are_numbered_anew(store):
+    bodies = {2: BIG, 5: BIGGER, 9: b"tail"}
+    upload = await begin(store)
+    info = await finish(store, upload, await send(store, upload, bodies))
+    assert [part.number for part in info.parts] == [1, 2, 3]
+    for number, body in enumerate(bodies.values(), 1):
+        async with await store.open_object(REF, Read(part=number)) as content:
+            assert [part.number for part in content.info.parts] == [1, 2, 3]
+            assert await read(content) == body
+    for absent in (5, 9):
+        with refused("InvalidPartNumber", ActualPartCount=3):
+            await store.head_object(REF, Read(part=absent))
 
 
 @pytest.mark.parametrize(
@@ -330,6 +346,8 @@ async def test_uploads_are_listed_by_key_and_time_in_pages(store):
     page = await store.list_uploads("b", UploadQuery(after="b"))
     assert [info.key for info in page.uploads] == ["c/1", "c/2"]
     assert (await store.list_uploads("b", UploadQuery(limit=0))).next == ""
+    with refused("InvalidArgument", ArgumentName="upload-id-marker"):
+        await store.list_uploads("b", UploadQuery(after="b", after_upload="no id of an upload"))
 
 
 async def uploads(store, **options):

@@ -3,18 +3,25 @@
 import hashlib
 from base64 import b64encode
 
+import botocore.session
 import pytest
 
+from backends.base import ChecksumType
 from gateway.checksums import ALGORITHMS, Digests, ExpectedChecksum, content_md5, expected_checksum
 from gateway.errors import S3Error
 
-# The check values of the catalogue of parametrised CRC algorithms, and of FIPS 180, for the bytes `123456789`.
+# The check values of the catalogue of parametrised CRC algorithms, of FIPS 180, and of xxhsum, for the bytes `123456789`.
 CHECK = {
     "CRC32": "cbf43926",
     "CRC32C": "e3069283",
     "CRC64NVME": "ae8b14860a799888",
     "SHA1": hashlib.sha1(b"123456789").hexdigest(),
     "SHA256": hashlib.sha256(b"123456789").hexdigest(),
+    "SHA512": hashlib.sha512(b"123456789").hexdigest(),
+    "MD5": hashlib.md5(b"123456789").hexdigest(),
+    "XXHASH64": "8cb841db40e6ae83",
+    "XXHASH3": "72dcb18b67a17dff",
+    "XXHASH128": "33119477ede5dcd5e9716427681d5860",
 }
 
 
@@ -25,6 +32,46 @@ def test_digests_are_the_published_ones(name):
         hasher.update(piece)
     assert hasher.digest().hex() == CHECK[name]
     assert len(hasher.digest()) == ALGORITHMS[name].size
+
+
+def test_the_table_is_that_of_botocore():
+    model = botocore.session.get_session().get_service_model("s3")
+    assert sorted(ALGORITHMS) == sorted(model.shape_for("ChecksumAlgorithm").enum)
+    members = model.shape_for("PutObjectRequest").members
+    for row in ALGORITHMS.values():
+        assert members[row.element].serialization["name"] == row.header
+
+
+def test_only_what_can_be_put_together_may_be_of_the_full_object():
+    for row in ALGORITHMS.values():
+        assert (ChecksumType.FULL_OBJECT in row.types) == (row.combine is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("XXHASH64", "ef46db3751d8e999"),
+        ("XXHASH3", "2d06800538d394c2"),
+        ("XXHASH128", "99aa06d3014798d86001c324468d497f"),
+    ],
+)
+def test_xxhash_of_nothing_is_that_of_its_specification(name, value):
+    assert ALGORITHMS[name].hasher().digest().hex() == value
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_digest_may_be_asked_for_in_between(name):
+    hasher = ALGORITHMS[name].hasher()
+    hasher.update(b"12345")
+    hasher.digest()
+    hasher.update(b"6789")
+    assert hasher.digest().hex() == CHECK[name]
+
+
+def test_md5_is_computed_once():
+    digests = Digests(sha256=False, algorithm="MD5")
+    digests.update(b"123456789")
+    assert digests.checksum == b64encode(digests.md5).decode()
 
 
 def test_digests_in_one_pass():

@@ -17,8 +17,9 @@ from backends.base import (
     UploadInfo,
     Write,
 )
-from backends.checksums import digest, digest_of
-from backends.multipart import assemble, full_object, multipart_etag, type_of
+from backends.checksums import ALGORITHMS, digest, digest_of
+from backends.multipart import assemble, check_marker, full_object, multipart_etag, new_upload_id, type_of
+from gateway.errors import S3Error
 
 BODIES = [bytes([n]) * (MIN_PART_BYTES if n < 2 else 100) for n in range(3)]
 
@@ -27,10 +28,14 @@ def part(number, body, algorithm):
     return PartInfo(number, len(body), hashlib.md5(body).hexdigest(), 1, digest(algorithm, body))
 
 
+def line_of(part, algorithm=None):
+    return ChosenPart(part.number, part.etag, algorithm and Checksum(algorithm, part.checksum))
+
+
 def assembled(algorithm=None, kind=None, **options):
     upload = UploadInfo("k", "u", 0, Write(checksum_algorithm=algorithm, checksum_type=kind))
     stored = {n: part(n, body, algorithm or "CRC64NVME") for n, body in enumerate(BODIES, 1)}
-    lines = options.pop("lines", [ChosenPart(p.number, p.etag) for p in stored.values()])
+    lines = options.pop("lines", [line_of(p, algorithm) for p in stored.values()])
     return assemble(upload, stored, Completion(lines, **options))
 
 
@@ -54,7 +59,7 @@ def test_a_full_object_crc_is_that_of_the_joined_bytes(algorithm):
     )
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS.keys() - {"CRC64NVME"}))
 def test_a_composite_is_the_checksum_of_the_parts_checksums(algorithm):
     raw = b"".join(b64decode(digest(algorithm, body)) for body in BODIES)
     made = assembled(algorithm)
@@ -66,7 +71,7 @@ def test_crc32_agrees_with_zlib():
     assert full_object("CRC32", [part(n, body, "CRC32") for n, body in enumerate(BODIES, 1)]) == value
 
 
-@pytest.mark.parametrize("algorithm", ["SHA1", "SHA256"])
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA1", "SHA256", "SHA512", "XXHASH64"])
 def test_a_hash_of_the_whole_cannot_be_put_together(algorithm):
     with refused("InvalidRequest"):
         assembled(algorithm, ChecksumType.FULL_OBJECT)
@@ -95,6 +100,38 @@ def test_a_composite_may_be_expected_without_its_count():
         assembled("SHA256", checksum=Checksum("CRC32", whole.value))
 
 
+def test_a_composite_needs_the_checksum_of_each_part():
+    first, second, third = (part(n, body, "SHA1") for n, body in enumerate(BODIES, 1))
+    lines = [line_of(first, "SHA1"), line_of(second), line_of(third, "SHA1")]
+    with pytest.raises(S3Error, match=r"using a sha1 checksum.* It was missing for part 2 in the request"):
+        assembled("SHA1", lines=lines)
+    plain = [ChosenPart(p.number, p.etag) for p in (first, second, third)]
+    assert assembled("CRC32", ChecksumType.FULL_OBJECT, lines=plain).checksum.algorithm == "CRC32"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [
+        (None, ChecksumType.COMPOSITE),
+        ("CRC32", ChecksumType.FULL_OBJECT),
+        ("SHA256", ChecksumType.FULL_OBJECT),
+    ],
+)
+def test_a_completion_repeats_the_type(algorithm, kind):
+    with pytest.raises(S3Error, match="must use the same checksum mode"):
+        assembled(algorithm, checksum_type=kind)
+    other = next(other for other in ChecksumType if other is not kind)
+    assert assembled(algorithm, checksum_type=other).checksum.type is other
+
+
+def test_a_marker_is_an_id_of_an_upload_that_may_be_gone():
+    for good in ("", new_upload_id(0), new_upload_id(1_800_000_000_000)):
+        check_marker(good)
+    for bad in ("x", new_upload_id(0)[1:], new_upload_id(0) + "A", "é" * 43):
+        with refused("InvalidArgument", ArgumentName="upload-id-marker"):
+            check_marker(bad)
+
+
 def test_the_expected_size_is_compared():
     assembled(size=sum(map(len, BODIES)))
     with refused("InvalidRequest"):
@@ -119,7 +156,7 @@ def test_wrong_lines():
 
 def test_a_checksum_by_another_algorithm_counts_only_if_one_was_announced():
     line = ChosenPart(3, hashlib.md5(BODIES[2]).hexdigest(), Checksum("SHA1", digest("CRC32", BODIES[2])))
-    with refused("InvalidPart", PartNumber=3):
+    with refused("BadDigest"):
         assembled("CRC32", lines=[line])
     assert assembled(lines=[line]).size == 100
 
