@@ -205,19 +205,17 @@ class S3Protocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
         self.url += url
-        self._count(len(url), BadRequest("The request target is too long."), _MAX_URL_BYTES)
+        self._head_bytes += len(url)
+        if self._head_bytes > _MAX_URL_BYTES:
+            raise BadRequest("The request target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; the limits hold while they arrive."""
         super().on_header(name, value)
-        self._count(len(name) + len(value) + 4, None, self.limits.max_header_bytes)
-        if len(self.headers) > self.limits.max_header_count:
+        self._head_bytes += len(name) + len(value) + 4
+        limits = self.limits
+        if self._head_bytes > limits.max_header_bytes or len(self.headers) > limits.max_header_count:
             raise RequestHeaderSectionTooLarge()
-
-    def _count(self, count: int, error: S3Error | None, limit: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > limit:
-            raise error or RequestHeaderSectionTooLarge()
 
     def on_headers_complete(self) -> None:
         """Check the head, and start (or queue) the application on it."""
