@@ -15,7 +15,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from auth.access import PUBLIC_READS, may
 from auth.identity import OWNER_ID
@@ -32,12 +31,10 @@ from gateway.errors import (
     S3Error,
 )
 from gateway.operations import Level, resolve
+from gateway.options import AppOptions
 from gateway.reply import Reply, new_request_id, render_error, send_reply
 from gateway.request import Receive, Request, Scope, Send
 from gateway.spool import Spool
-
-if TYPE_CHECKING:
-    from gateway.launch import AppOptions
 
 logger = logging.getLogger("gateway.app")
 
@@ -155,7 +152,7 @@ def _is_signed(request: Request) -> bool:
     return "authorization" in request.headers or bool(request.params)
 
 
-def create_app(options: "AppOptions") -> App:
+def create_app(options: AppOptions) -> App:
     """The application of one worker process: opens the store, loads the credentials."""
     backend = LocalBackend.open(options.store, durability=options.durability)
     credentials = CredentialStore(options.credentials)
