@@ -14,7 +14,7 @@ from gateway.errors import AccessDenied
 Anonymous = Literal["none", "public-read", "full"]
 """What callers without credentials may do: nothing; read what is public; everything."""
 
-SERVICES = ("s3:", "s3express:")
+SERVICES = ("s3:", "s3express:", "s3-object-lambda:")
 """What the names of policy actions begin with."""
 
 PUBLIC_READS = frozenset({"s3:GetObject", "s3:ListBucket"})

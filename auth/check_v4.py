@@ -57,10 +57,12 @@ class Place(NamedTuple):
     presigned: bool
     error: Kind
     prefix: str
+    date_prefix: str
 
 
-HEADER = Place(False, AuthorizationHeaderMalformed, "The authorization header is malformed; ")
-QUERY = Place(True, AuthorizationQueryParametersError, "Error parsing the X-Amz-Credential parameter; ")
+_MALFORMED = "The authorization header is malformed; "
+HEADER = Place(False, AuthorizationHeaderMalformed, _MALFORMED, _MALFORMED)
+QUERY = Place(True, AuthorizationQueryParametersError, "Error parsing the X-Amz-Credential parameter; ", "")
 
 
 class Scope(NamedTuple):
@@ -69,8 +71,6 @@ class Scope(NamedTuple):
     access_key: str
     date: str
     region: str
-    service: str
-    terminator: str
     text: str
     names: str
     order: tuple[str, ...]
@@ -140,6 +140,7 @@ def parse_authorization(header: str) -> tuple[Scope, str]:
     if len(signature) == 64 and len(head) <= 1024:
         return _parse_head(head), signature
     fields = _fields(header)
+    _check_count(len(fields))
     if "Signature" not in fields:
         raise AuthorizationHeaderMalformed(HEADER.prefix + "missing Signature.")
     return _scope_of(fields), fields["Signature"]
@@ -148,9 +149,16 @@ def parse_authorization(header: str) -> tuple[Scope, str]:
 @lru_cache(maxsize=1024)
 def _parse_head(head: str) -> Scope:
     fields = _fields(head)
-    if "Signature" in fields:
-        raise AuthorizationHeaderMalformed(HEADER.prefix + "Signature occurs twice.")
+    _check_count(len(fields) + 1)
     return _scope_of(fields)
+
+
+def _check_count(count: int) -> None:
+    if count != 3:
+        raise AuthorizationHeaderMalformed(
+            HEADER.prefix
+            + "the authorization header requires three components: Credential, SignedHeaders, and Signature."
+        )
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -160,8 +168,7 @@ def _fields(text: str) -> dict[str, str]:
         name, equals, value = part.partition("=")
         if not equals or name in fields:
             raise AuthorizationHeaderMalformed(
-                HEADER.prefix
-                + "it must hold Credential, SignedHeaders and Signature, once each, as name=value."
+                f'{HEADER.prefix}the authorization component "{shown(part)}" is malformed.'
             )
         fields[name] = value
     return fields
@@ -177,10 +184,11 @@ def _scope_of(fields: Mapping[str, str]) -> Scope:
 def parse_scope(credential: str, names: str, place: Place) -> Scope:
     """`AKID/20130524/us-east-1/s3/aws4_request` and `host;x-amz-date` → a scope. Raises the place's error.
 
-    An access key may contain slashes, so the scope is counted from its end.
+    An access key may contain slashes, so the scope is counted from its end. What is wrong for every key and time is
+    refused here, before the key is looked up.
     """
     parts = credential.rsplit("/", 4)
-    if len(parts) != 5 or not parts[0]:
+    if len(parts) != 5 or not parts[0] or ("/" in parts[0] and parts[4] != sigv4.TERMINATOR):
         raise place.error(
             f"{place.prefix}the Credential is mal-formed; expecting "
             '"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
@@ -191,38 +199,35 @@ def parse_scope(credential: str, names: str, place: Place) -> Scope:
             f"{place.prefix}SignedHeaders must be lower-case names, each once, separated by semicolons."
         )
     key, date, region, service, terminator = parts
-    return Scope(key, date, region, service, terminator, "/".join(parts[1:]), names, order, frozenset(order))
+    wrong = _wrong_part(date, service, terminator)
+    if wrong:
+        raise place.error(place.prefix + wrong)
+    return Scope(key, date, region, "/".join(parts[1:]), names, order, frozenset(order))
+
+
+def _wrong_part(date: str, service: str, terminator: str) -> str:
+    """What is wrong with the parts of a scope that do not depend on the request."""
+    if terminator != sigv4.TERMINATOR:
+        return f'incorrect terminal "{shown(terminator)}". This endpoint uses "aws4_request".'
+    if service != sigv4.SERVICE:
+        return f'incorrect service "{shown(service)}". This endpoint belongs to "s3".'
+    if len(date) != 8 or not (date.isascii() and date.isdigit()):
+        return f'incorrect date format "{shown(date)}". This date in the credential must be in the format "yyyyMMdd".'
+    return ""
 
 
 def _check_scope(claim: Claim, region: str) -> None:
+    """The region and the day must be ours and the request's own."""
     scope, when, place = claim.scope, claim.when, claim.place
-    if (
-        scope.region == region
-        and scope.service == sigv4.SERVICE
-        and scope.terminator == sigv4.TERMINATOR
-        and when.basic.startswith(scope.date)
-        and len(scope.date) == 8
-    ):
-        return
-    raise _scope_error(scope, when, place, region)
-
-
-def _scope_error(scope: Scope, when: Moment, place: Place, region: str) -> S3Error:
-    """Name the first part of the scope that is wrong."""
-    if scope.terminator != sigv4.TERMINATOR:
-        return place.error(
-            f'{place.prefix}incorrect terminal "{shown(scope.terminator)}"; expecting "aws4_request"'
-        )
-    if scope.service != sigv4.SERVICE:
-        return place.error(f'{place.prefix}incorrect service "{shown(scope.service)}"; expecting "s3"')
     if scope.region != region:
-        return place.error(
+        raise place.error(
             f"{place.prefix}the region '{shown(scope.region)}' is wrong; expecting '{region}'", Region=region
         )
-    return place.error(
-        f'{place.prefix}Invalid credential date "{shown(scope.date)}". '
-        f'This date is not the same as X-Amz-Date: "{when.basic[:8]}".'
-    )
+    if not when.basic.startswith(scope.date):
+        raise place.error(
+            f'{place.date_prefix}Invalid credential date "{scope.date}". '
+            f'This date is not the same as X-Amz-Date: "{when.basic[:8]}".'
+        )
 
 
 def _check_signed(headers: Mapping[str, str], scope: Scope) -> None:
@@ -245,6 +250,8 @@ def _has_body(headers: Mapping[str, str]) -> bool:
 
 
 def _expires(text: str) -> int:
+    if text[:1] == "-" and text[1:].isdigit():
+        raise AuthorizationQueryParametersError("X-Amz-Expires must be non-negative")
     if not (text.isascii() and text.isdigit()):
         raise AuthorizationQueryParametersError("X-Amz-Expires should be a number")
     if len(text) > 9 or int(text) > sigv4.MAX_EXPIRES_SECONDS:

@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable, Mapping
 
 from auth import check_v2, check_v4
-from auth.checks import Rules, SignedRequest, log_refusal
+from auth.checks import Rules, SignedRequest, log_refusal, shown
 from auth.credential import Credential, Lookup
 from auth.identity import ANONYMOUS, Verified
 from auth.payload import body_mode, check_payload, signs_chunks
-from gateway.errors import AccessDenied, InvalidArgument, InvalidToken, NotImplemented_, S3Error
+from gateway.errors import InvalidArgument, InvalidRequest, InvalidToken, NotImplemented_, S3Error
 
 __all__ = ["Credential", "Lookup", "SignedRequest", "verify"]
 
@@ -104,7 +104,18 @@ def _too_many() -> S3Error:
 
 
 def _unsupported(request: SignedRequest, rules: Rules) -> Verified:
-    raise InvalidArgument("Unsupported Authorization Type", ArgumentName="Authorization")
+    """Of a header with a scheme only that is told: what stands behind it may be a secret."""
+    authorization = request.headers["authorization"]
+    scheme, blank, _ = authorization.partition(" ")
+    if not blank:
+        raise InvalidArgument(
+            "Authorization header is invalid -- one and only one ' ' (space) required.",
+            ArgumentName="Authorization",
+            ArgumentValue=shown(authorization),
+        )
+    raise InvalidArgument(
+        "Unsupported Authorization Type", ArgumentName="Authorization", ArgumentValue=shown(scheme)
+    )
 
 
 _NOBODY = Verified(ANONYMOUS)
@@ -117,5 +128,8 @@ def _anonymous(request: SignedRequest, rules: Rules) -> Verified:
         return _NOBODY
     check_payload(payload)
     if signs_chunks(payload):
-        raise AccessDenied("A signed STREAMING payload needs a signed request.")
+        raise InvalidRequest(
+            "Anonymous requests don't support this x-amz-content-sha256 value. "
+            "Please use UNSIGNED-PAYLOAD or STREAMING-UNSIGNED-PAYLOAD-TRAILER."
+        )
     return Verified(ANONYMOUS, body=body_mode(payload))

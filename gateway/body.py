@@ -254,11 +254,8 @@ class Body:
 
     def _verify_length(self) -> None:
         size = self._digests.size
-        if self.length is None or self.length == size:
-            return
-        if size > self.length:
-            raise InvalidRequest("The body is longer than its headers say.")
-        raise IncompleteBody(NumberBytesExpected=self.length, NumberBytesProvided=size)
+        if self.length is not None and self.length != size:
+            raise IncompleteBody(NumberBytesExpected=self.length, NumberBytesProvided=size)
 
     def _verify_sha256(self) -> None:
         mode = self._mode

@@ -18,7 +18,6 @@ from gateway.checksums import Buffer
 from gateway.errors import (
     IncompleteBody,
     InvalidChunkSizeError,
-    InvalidRequest,
     MalformedTrailerError,
 )
 
@@ -32,7 +31,9 @@ _UNSIGNED = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
 _TRAILER = re.compile(rb"((?:[a-zA-Z0-9-]+:[^\r\n]*(?:\r\n|\n\r\n))*)\r\n")
 _LINE = re.compile(rb"([a-zA-Z0-9-]+):([^\r\n]*)")
 _TRAILER_SIGNATURE = "x-amz-trailer-signature"
-_MALFORMED = "The chunked body is not well-formed."
+_SIGNED_END = re.compile(rb"(?:\A|\n)(?i:x-amz-trailer-signature):[ \t]*[0-9a-f]{64}[ \t]*\r\n\r\n\Z")
+_BROKEN = "The request body terminated unexpectedly"
+"""What S3 says of framing that it cannot follow to its end, be it cut off or not well-formed."""
 
 
 class ChunkDecoder:
@@ -69,7 +70,7 @@ class ChunkDecoder:
     def feed(self, data: bytes) -> list[Buffer]:
         """The pieces of the object in the next bytes of the stream.
 
-        Raises InvalidRequest for malformed framing and for more data than announced, SignatureDoesNotMatch,
+        Raises IncompleteBody for malformed framing and for more data than announced, SignatureDoesNotMatch,
         InvalidChunkSizeError, MalformedTrailerError.
         """
         pieces: list[Buffer] = []
@@ -83,7 +84,9 @@ class ChunkDecoder:
 
         Raises IncompleteBody if the framing or the data is not complete, MalformedTrailerError, SignatureDoesNotMatch.
         """
-        if self._step != self._read_end or len(self._line) < 2 or self._total != self._length:
+        if self._step != self._read_end or not self._ended():
+            raise IncompleteBody(_BROKEN)
+        if self._total != self._length:
             raise IncompleteBody()
         trailers = self._trailers()
         if self._announced is not None and self._announced not in trailers:
@@ -94,7 +97,7 @@ class ChunkDecoder:
         newline = data.find(b"\n", at, at + MAX_HEADER_BYTES)
         end = newline + 1 if newline >= 0 else len(data)
         if len(self._line) + end - at > MAX_HEADER_BYTES:
-            raise InvalidRequest(_MALFORMED)
+            raise IncompleteBody(_BROKEN)
         self._line += data[at:end]
         if newline >= 0:
             self._begin(bytes(self._line))
@@ -105,7 +108,7 @@ class ChunkDecoder:
         """A chunk's header is complete."""
         match = self._header.fullmatch(line)
         if match is None:
-            raise InvalidRequest(_MALFORMED)
+            raise IncompleteBody(_BROKEN)
         size = int(match[1], 16)
         self._signature = match[2].decode() if self._verifier is not None else ""
         if size == 0:
@@ -121,7 +124,7 @@ class ChunkDecoder:
         if self._small_is_error and self._chunk < MIN_CHUNK_BYTES:
             raise InvalidChunkSizeError(BadChunkSize=self._chunk)
         if self._total + size > self._length:
-            raise InvalidRequest("The body holds more bytes than x-amz-decoded-content-length says.")
+            raise IncompleteBody()
 
     def _read_data(self, data: bytes, at: int, pieces: list[Buffer]) -> int:
         end = min(len(data), at + self._left)
@@ -144,7 +147,7 @@ class ChunkDecoder:
         end = min(len(data), at + 2 - len(self._line))
         self._line += data[at:end]
         if not b"\r\n".startswith(self._line):
-            raise InvalidRequest(_MALFORMED)
+            raise IncompleteBody(_BROKEN)
         if len(self._line) == 2:
             self._line.clear()
             self._step = self._read_header
@@ -157,10 +160,16 @@ class ChunkDecoder:
             raise MalformedTrailerError()
         return len(data)
 
+    def _ended(self) -> bool:
+        """Whether the stream's last line came: an empty one, in a signed trailer after its signature."""
+        if not self._trailer:
+            return self._line == b"\r\n"
+        if self._verifier is not None:
+            return _SIGNED_END.search(self._line) is not None
+        return self._line == b"\r\n" or self._line.endswith(b"\r\n\r\n")
+
     def _trailers(self) -> dict[str, str]:
         if not self._trailer:
-            if self._line != b"\r\n":
-                raise InvalidRequest(_MALFORMED)
             return {}
         trailers = self._parse_trailer()
         signature = trailers.pop(_TRAILER_SIGNATURE, None)

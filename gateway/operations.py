@@ -8,12 +8,19 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Si
 a test compares the table with botocore's model.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.context import Context
-from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplemented_
+from gateway.errors import (
+    AccessForbidden,
+    InvalidArgument,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotImplemented_,
+    S3Error,
+)
 from gateway.handlers import absent, acl, bucket, copy, listing, multipart, objects
 from gateway.reply import Reply
 from gateway.request import Request
@@ -189,7 +196,9 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 # fmt: on
 
-_UNKNOWN = Operation("This combination of query parameters", "", Level.OBJECT, "", "s3:*")
+UNKNOWN = Operation("This combination of query parameters", "", Level.OBJECT, "", "s3:PutObject")
+"""A write with parameters that nobody knows. Who may write learns that it is not implemented, others that they may not."""
+
 _ROUTES = {(row.method, row.level, row.selector): row for row in OPERATIONS}
 _METHODS = frozenset(row.method for row in OPERATIONS)
 _READS = frozenset({"GET", "HEAD"})
@@ -203,8 +212,13 @@ _SUBRESOURCES = frozenset(row.selector.split(" ")[0] for row in OPERATIONS) - {
 _QUALIFIERS = ("id", "annotationName")
 # Selectors that a header makes, by method; they go with a plain request or with a part of an upload.
 _HEADER_SELECTORS = {"PUT": ("x-amz-copy-source", "copy"), "POST": ("x-amz-request-route", "route")}
-_NO_SELECTOR = ("", "")
+_NO_COPY = ("x-amz-copy-source", "")
 _WITH_HEADER = frozenset({"", "uploadId"})
+# Writes that need a part's number, and writes that refuse it.
+_PARTS = frozenset({"UploadPart", "UploadPartCopy"})
+_WHOLE_OBJECTS = frozenset({"PutObject", "CopyObject"})
+_UPLOAD = ["uploadId"]
+_UPLOAD_METHODS = ("DELETE", "GET", "POST")
 
 # Parameters that refine an operation without being one. Names beginning with `x-` are the client's own or a signature's.
 _MODIFIERS = frozenset(
@@ -220,18 +234,52 @@ _MODIFIERS = frozenset(
 
 
 def resolve(request: Request) -> Operation:
-    """The row that a request names. Raises MethodNotAllowed, AccessForbidden (CORS preflight), InvalidArgument."""
+    """The row that a request names.
+
+    Raises MethodNotAllowed, AccessForbidden (CORS preflight), InvalidArgument, InvalidRequest.
+    """
     level = Level.OBJECT if request.key else Level.BUCKET if request.bucket else Level.SERVICE
     selector = _subresource(request) if request.params else ""
-    header, word = _HEADER_SELECTORS.get(request.method, _NO_SELECTOR)
-    if header in request.headers and selector in _WITH_HEADER:
-        selector = f"{selector} {word}".lstrip()
+    header, word = _HEADER_SELECTORS.get(request.method, _NO_COPY)
+    if header in request.headers:
+        selector = _with_header(request, selector, word)
     row = _ROUTES.get((request.method, level, selector))
     if row is None:
-        return _no_row(request)
-    if request.params and request.method not in _READS and not _all_known(request):
-        return _UNKNOWN
+        raise _no_row(request, level, selector)
+    if request.params and request.method not in _READS:
+        return _checked(request, row)
     return row
+
+
+def _with_header(request: Request, selector: str, word: str) -> str:
+    """The selector when the header is there that makes one."""
+    if selector in _WITH_HEADER and word:
+        return f"{selector} {word}".lstrip()
+    if word != "route":
+        raise _only_copies(request)
+    return selector
+
+
+def _only_copies(request: Request) -> S3Error:
+    return InvalidArgument(
+        "You can only specify a copy source header for copy requests.",
+        ArgumentName="x-amz-copy-source",
+        ArgumentValue=request.headers["x-amz-copy-source"][:256],
+    )
+
+
+def _checked(request: Request, row: Operation) -> Operation:
+    """The row of a write, if its parameters belong together."""
+    numbered = "partNumber" in request.params
+    if row.name in _PARTS and not numbered:
+        raise _not_allowed("PUT", "UPLOAD", _UPLOAD_METHODS)
+    if row.name in _WHOLE_OBJECTS and numbered:
+        raise InvalidArgument(
+            "This operation does not accept partNumber without uploadId",
+            ArgumentName="partNumber",
+            ArgumentValue="partNumber",
+        )
+    return row if _all_known(request) else UNKNOWN
 
 
 def _subresource(request: Request) -> str:
@@ -240,6 +288,8 @@ def _subresource(request: Request) -> str:
     names = [name for name in params if name in _SUBRESOURCES]
     if not names:
         return ""
+    if names == _UPLOAD and request.method == "POST" and "x-amz-copy-source" in request.headers:
+        raise _only_copies(request)
     if len(names) > 1:
         raise InvalidArgument(
             f"Conflicting query string parameters: {', '.join(sorted(names))}", ArgumentName="ResourceType"
@@ -258,11 +308,25 @@ def _all_known(request: Request) -> bool:
     )
 
 
-def _no_row(request: Request) -> Operation:
+# Subresources of a bucket, asked of a key.
+_MISPLACED: dict[tuple[str, Level, str], str] = {
+    ("GET", _O, "uploads"): "Key is not expected for the GET method ?uploads subresource",
+    ("GET", _O, "versions"): "There is no such thing as the ?versions sub-resource for a key",
+}
+
+
+def _no_row(request: Request, level: Level, selector: str) -> S3Error:
     if request.method == "OPTIONS":
-        raise AccessForbidden(
+        return AccessForbidden(
             Method=request.headers.get("access-control-request-method", ""), ResourceType="BUCKET"
         )
-    error = MethodNotAllowed(Method=request.method, ResourceType="OBJECT" if request.key else "BUCKET")
-    error.headers["allow"] = ", ".join(sorted(_METHODS))
-    raise error
+    misplaced = _MISPLACED.get((request.method, level, selector))
+    if misplaced is not None:
+        return InvalidRequest(misplaced)
+    return _not_allowed(request.method, level.upper(), sorted(_METHODS))
+
+
+def _not_allowed(method: str, resource: str, allowed: Iterable[str]) -> S3Error:
+    error = MethodNotAllowed(Method=method, ResourceType=resource)
+    error.headers["allow"] = ", ".join(allowed)
+    return error

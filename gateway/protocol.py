@@ -118,7 +118,7 @@ class S3Protocol(HttpToolsProtocol):
         self.direct: DirectSocket | None = None
         self._running: Cycle | None = None
         self._head_since: float | None = None
-        self._head_bytes = 0
+        self._head_bytes = self._fed_bytes = 0
         self._served = False
         self._refusal: S3Error | None = None
         self._lingering = False
@@ -176,9 +176,9 @@ class S3Protocol(HttpToolsProtocol):
 
     def _count_head(self, count: int) -> None:
         """Bound a single header that never ends: the parser keeps it to itself until then."""
-        self._head_bytes += count
-        if self._head_bytes > 2 * self.limits.max_header_bytes:
-            self._refuse(RequestHeaderSectionTooLarge())
+        self._fed_bytes += count
+        if self._fed_bytes > 2 * (self.limits.max_header_bytes + _MAX_URL_BYTES):
+            self._refuse(self._header_too_large())
 
     def _parse_again(self, rest: bytes) -> None:
         """Parse the request without its offer to upgrade, which a server may ignore (RFC 9110 7.8).
@@ -198,24 +198,28 @@ class S3Protocol(HttpToolsProtocol):
         """A head begins."""
         super().on_message_begin()
         self._head_since = time.monotonic()
-        self._head_bytes = 0
+        self._head_bytes = self._fed_bytes = 0
         self.scope["asgi"]["spec_version"] = "2.4"
         self.scope["extensions"] = self._extensions
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
         self.url += url
-        self._head_bytes += len(url)
-        if self._head_bytes > _MAX_URL_BYTES:
+        if len(self.url) > _MAX_URL_BYTES:
             raise BadRequest("The request target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; the limits hold while they arrive."""
+        """A header; the limits hold while they arrive. The request target has its own."""
         super().on_header(name, value)
         self._head_bytes += len(name) + len(value) + 4
-        limits = self.limits
-        if self._head_bytes > limits.max_header_bytes or len(self.headers) > limits.max_header_count:
-            raise RequestHeaderSectionTooLarge()
+        if (
+            self._head_bytes > self.limits.max_header_bytes
+            or len(self.headers) > self.limits.max_header_count
+        ):
+            raise self._header_too_large()
+
+    def _header_too_large(self) -> S3Error:
+        return RequestHeaderSectionTooLarge(MaxSizeAllowed=self.limits.max_header_bytes)
 
     def on_headers_complete(self) -> None:
         """Check the head, and start (or queue) the application on it."""

@@ -101,7 +101,7 @@ def test_a_trailer_as_clients_write_it(end):
     ],
 )
 def test_malformed_chunk_headers(header):
-    refused(header + b"abc\r\n0\r\n\r\n" + b"x" * MAX_HEADER_BYTES, "InvalidRequest", length=3, signed=False)
+    refused(header + b"abc\r\n0\r\n\r\n" + b"x" * MAX_HEADER_BYTES, "IncompleteBody", length=3, signed=False)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_malformed_chunk_headers(header):
     ],
 )
 def test_malformed_signed_headers(header):
-    refused(header + b"abc\r\n", "InvalidRequest", length=3)
+    refused(header + b"abc\r\n", "IncompleteBody", length=3)
 
 
 def test_an_endless_chunk_header_is_not_collected():
@@ -129,11 +129,11 @@ def test_an_endless_chunk_header_is_not_collected():
 
 @pytest.mark.parametrize("size", [b"4", b"ffffffff", b"7fffffffffffffff", b"ffffffffffffffff"])
 def test_a_chunk_of_more_than_the_decoded_length(size):
-    refused(size + b"\r\nabcd", "InvalidRequest", length=3, signed=False)
+    refused(size + b"\r\nabcd", "IncompleteBody", length=3, signed=False)
 
 
 def test_more_chunks_than_the_decoded_length():
-    refused(Framer(signed=False).frame([b"ab", b"cd"]), "InvalidRequest", length=3, signed=False)
+    refused(Framer(signed=False).frame([b"ab", b"cd"]), "IncompleteBody", length=3, signed=False)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 5, 20, 88, 89, 90, 91, 92, 100, 170])
@@ -165,16 +165,34 @@ def test_fewer_bytes_than_the_decoded_length():
     refused(Framer().frame([b"abc"]), "IncompleteBody", length=4)
 
 
+@pytest.mark.parametrize(
+    ("stream", "length", "message"),
+    [
+        (b"A\r\ndummy data\r\n0\r\n", 10, "terminated unexpectedly"),
+        (b"A\r\ndummy data\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n", 10, "terminated unexpectedly"),
+        (b"A\r\ndummy data0\r\n\r\n", 10, "terminated unexpectedly"),
+        (b"A\r\nXYZ\r\ndummy data\r\n0\r\n\r\n", 10, "terminated unexpectedly"),
+        (b"J\r\n\r\n", 10, "terminated unexpectedly"),
+        (b"A\r\ndummy data\r\n0\r\n\r\n", 5, "number of bytes"),
+        (b"A\r\ndummy data\r\n0\r\n\r\n", 128, "number of bytes"),
+    ],
+)
+def test_an_incomplete_body_says_whether_framing_or_size_is_wrong(stream, length, message):
+    with pytest.raises(S3Error, match=message) as caught:
+        decode(stream, length=length, signed=False, trailer=True)
+    assert (caught.value.status, caught.value.code) == (400, "IncompleteBody")
+
+
 def test_no_line_end_after_the_data():
-    refused(b"3\r\nabcd\r\n0\r\n\r\n", "InvalidRequest", length=4, signed=False)
-    refused(b"3\r\nabc\n0\r\n\r\n", "InvalidRequest", length=3, signed=False)
+    refused(b"3\r\nabcd\r\n0\r\n\r\n", "IncompleteBody", length=4, signed=False)
+    refused(b"3\r\nabc\n0\r\n\r\n", "IncompleteBody", length=3, signed=False)
 
 
 def test_bytes_after_the_end():
-    refused(Framer().frame([b"abc"]) + b"x", "InvalidRequest", length=3)
-    refused(Framer().frame([b"abc"]) + b"GET / HTTP/1.1\r\n\r\n", "InvalidRequest", length=3)
+    refused(Framer().frame([b"abc"]) + b"x", "IncompleteBody", length=3)
+    refused(Framer().frame([b"abc"]) + b"GET / HTTP/1.1\r\n\r\n", "IncompleteBody", length=3)
     stream = Framer(signed=False).frame([b"abc"], f"{CRC}:AAAAAA==", trailer=True)
-    refused(stream + b"x", "MalformedTrailerError", length=3, signed=False, trailer=True, announced=CRC)
+    refused(stream + b"x", "IncompleteBody", length=3, signed=False, trailer=True, announced=CRC)
 
 
 def test_a_forged_chunk():
@@ -239,7 +257,7 @@ def test_trailers_that_were_not_announced(lines, signed):
 def test_a_trailer_where_none_was_announced():
     stream = Framer(signed=False).frame([b"abc"], f"{CRC}:AAAAAA==", trailer=True)
     refused(stream, "MalformedTrailerError", length=3, signed=False, trailer=True)
-    refused(stream, "InvalidRequest", length=3, signed=False)
+    refused(stream, "IncompleteBody", length=3, signed=False)
 
 
 def test_an_endless_trailer_is_not_collected():
@@ -256,11 +274,13 @@ def test_a_signed_trailer_needs_its_signature():
     data = framer.chunk(b"abc") + framer.chunk(b"")
     line = f"{CRC}:AAAAAA==\r\n"
     options = {"length": 3, "trailer": True, "announced": CRC}
-    refused(data + f"{line}\r\n".encode(), "MalformedTrailerError", **options)
+    refused(data + f"{line}\r\n".encode(), "IncompleteBody", **options)
+    refused(data + f"{line}x-amz-invalid-signature:{SEED}\r\n\r\n".encode(), "IncompleteBody", **options)
+    refused(data + f"{line}x-amz-trailer-signature:{SEED}0\r\n\r\n".encode(), "IncompleteBody", **options)
     forged = f"{line}x-amz-trailer-signature:{SEED}\r\n\r\n".encode()
     refused(data + forged, "SignatureDoesNotMatch", **options)
     early = f"x-amz-trailer-signature:{SEED}\r\n{line}\r\n".encode()
-    refused(data + early, "MalformedTrailerError", **options)
+    refused(data + early, "IncompleteBody", **options)
 
 
 @pytest.mark.parametrize("size", [9000, 3_000_000])

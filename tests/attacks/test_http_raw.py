@@ -99,6 +99,14 @@ def test_http_1_0_needs_no_host(server: Server) -> None:
 def test_large_heads_are_refused(server: Server, head: bytes, code: str) -> None:
     answer = exchange(server.port, b"GET /a HTTP/1.1\r\n" + HOST + head + b"\r\n")
     assert (answer.status, answer.code) == (400, code)
+    assert b"<MaxSizeAllowed>32768</MaxSizeAllowed>" in answer.body
+
+
+def test_a_target_is_not_counted_as_a_header(server: Server) -> None:
+    """A URL that was presigned with much metadata leaves the headers their room."""
+    target = b"/echo?a=" + b"a" * 15000
+    head = b"GET " + target + b" HTTP/1.1\r\n" + HOST
+    assert exchange(server.port, head + b"x-a: " + b"a" * 30000 + b"\r\n\r\n").status == 200
 
 
 def test_a_long_target_is_refused(server: Server) -> None:

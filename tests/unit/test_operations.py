@@ -6,8 +6,10 @@ import botocore.session
 import pytest
 from scopes import request
 
+from auth.access import may
+from auth.identity import ANONYMOUS, Identity
 from gateway.errors import S3Error
-from gateway.operations import OPERATIONS, Level, not_implemented, resolve
+from gateway.operations import OPERATIONS, UNKNOWN, Level, not_implemented, resolve
 
 MODEL = botocore.session.get_session().get_service_model("s3")
 ROWS = {name: row for row in OPERATIONS for name in (row.name, *row.aliases)}
@@ -107,3 +109,61 @@ def test_requests_without_a_row(method, target, code):
     with pytest.raises(S3Error) as caught:
         resolve(request(method, target))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("row", [*OPERATIONS, UNKNOWN], ids=lambda row: row.name)
+def test_the_account_may_do_every_operation(row):
+    """A row whose action is no action would answer 403 where 501 is meant."""
+    may(Identity("AKIAIOSFODNN7EXAMPLE"), row.action, anonymous="none", public=False)
+
+
+def test_nobody_learns_what_is_not_implemented():
+    with pytest.raises(S3Error, match="AccessDenied"):
+        may(ANONYMOUS, UNKNOWN.action, anonymous="public-read", public=True)
+
+
+def refused(method, target, headers=None):
+    with pytest.raises(S3Error) as caught:
+        resolve(request(method, target, headers))
+    return caught.value
+
+
+@pytest.mark.parametrize(("target", "level"), [("/", "SERVICE"), ("/b", "BUCKET"), ("/b/k", "OBJECT")])
+def test_a_method_that_is_not_allowed_names_the_resource(target, level):
+    error = refused("PATCH", target)
+    assert (error.status, error.fields) == (405, {"Method": "PATCH", "ResourceType": level})
+    assert "PUT" in error.headers["allow"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-amz-copy-source": "b/k"}])
+def test_a_part_needs_its_number_and_an_upload(headers):
+    error = refused("PUT", "/b/k?uploadId=u", headers)
+    assert (error.status, error.fields) == (405, {"Method": "PUT", "ResourceType": "UPLOAD"})
+    assert error.headers["allow"] == "DELETE, GET, POST"
+    error = refused("PUT", "/b/k?partNumber=1", headers)
+    assert (error.status, error.code, error.fields["ArgumentName"]) == (400, "InvalidArgument", "partNumber")
+
+
+@pytest.mark.parametrize("word", ["uploads", "versions"])
+def test_a_key_has_no_lists(word):
+    error = refused("GET", f"/b/k?{word}")
+    assert (error.status, error.code) == (400, "InvalidRequest")
+    assert f"?{word} sub" in error.message
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/b"),
+        ("GET", "/b/k"),
+        ("HEAD", "/b/k"),
+        ("DELETE", "/b/k?versionId=null"),
+        ("POST", "/b/k?uploadId=u"),
+        ("POST", "/b?uploadId=u"),
+        ("PUT", "/b/k?acl"),
+    ],
+)
+def test_a_copy_source_is_for_copies(method, target):
+    error = refused(method, target, {"x-amz-copy-source": "b/k"})
+    assert (error.status, error.code) == (400, "InvalidArgument")
+    assert error.fields == {"ArgumentName": "x-amz-copy-source", "ArgumentValue": "b/k"}

@@ -60,7 +60,8 @@ def test_an_anonymous_body_may_be_framed_but_not_signed():
     body = check(request("PUT", "/b/k", {"x-amz-content-sha256": TRAILER})).body
     assert (body.chunked, body.trailer, body.chunks) == (True, True, None)
     for payload in ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"):
-        assert refused(request("PUT", "/b/k", {"x-amz-content-sha256": payload})).status == 403
+        error = refused(request("PUT", "/b/k", {"x-amz-content-sha256": payload}))
+        assert (error.status, error.code) == (400, "InvalidRequest")
     assert refused(request("PUT", "/b/k", {"x-amz-content-sha256": "junk"})).code == "InvalidArgument"
 
 
@@ -124,6 +125,87 @@ HEADERS = {
 @pytest.mark.parametrize(("header", "code"), HEADERS.items())
 def test_a_malformed_authorization_is_refused(header, code):
     assert refused(request("GET", "/b/k", {"authorization": header, "x-amz-date": STAMP})).code == code
+
+
+@pytest.mark.parametrize(
+    ("header", "message", "value"),
+    [
+        ("token", "Authorization header is invalid -- one and only one ' ' (space) required.", "token"),
+        ("AWS2-HMAC-SHA1 Credential=a", "Unsupported Authorization Type", "AWS2-HMAC-SHA1"),
+        ("Bearer secret", "Unsupported Authorization Type", "Bearer"),
+    ],
+)
+def test_an_unknown_scheme_is_named_without_what_stands_behind_it(header, message, value):
+    error = refused(request("GET", "/b/k", {"authorization": header}))
+    assert (error.code, error.message) == ("InvalidArgument", message)
+    assert error.fields == {"ArgumentName": "Authorization", "ArgumentValue": value}
+
+
+THREE = "the authorization header requires three components: Credential, SignedHeaders, and Signature."
+COMPONENTS = {
+    "Credential=a": THREE,
+    f"Credential={SCOPE},Signature={EMPTY}": THREE,
+    f"Credential={SCOPE},SignedHeaders=host": THREE,
+    f"Credential={SCOPE},SignedHeaders=host,Other=a,Signature={EMPTY}": THREE,
+    f"Credential={SCOPE},SignedHeaders=host,Other=a": "missing Signature.",
+    f"Credential={SCOPE},Other=a,Signature={EMPTY}": "missing SignedHeaders.",
+    f"Other=a,SignedHeaders=host,Signature={EMPTY}": "missing Credential.",
+    f"Credential={SCOPE},SignedHeaders-host,Signature=a": (
+        'the authorization component "SignedHeaders-host" is malformed.'
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), COMPONENTS.items())
+def test_what_is_wrong_with_the_components_is_told(fields, message):
+    error = refused(request("GET", "/b/k", {"authorization": f"AWS4-HMAC-SHA256 {fields}"}))
+    assert error.code == "AuthorizationHeaderMalformed"
+    assert error.message == f"The authorization header is malformed; {message}"
+
+
+SCOPES = {
+    "NOBODY/32234/us-east-1/s3/extra/things": (
+        'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+    ),
+    "NOBODY/32234/us-east-1/s3/aws_request": (
+        'incorrect terminal "aws_request". This endpoint uses "aws4_request".'
+    ),
+    "NOBODY/32234/us-east-1/ec2/aws4_request": 'incorrect service "ec2". This endpoint belongs to "s3".',
+    "NOBODY/3223423234/us-east-1/s3/aws4_request": (
+        'incorrect date format "3223423234". This date in the credential must be in the format "yyyyMMdd".'
+    ),
+    "NOBODY/32234Z34/us-east-1/s3/aws4_request": (
+        'incorrect date format "32234Z34". This date in the credential must be in the format "yyyyMMdd".'
+    ),
+}
+
+
+@pytest.mark.parametrize(("scope", "message"), SCOPES.items())
+def test_a_scope_that_fits_no_key_is_told_before_the_key_is_looked_up(scope, message):
+    headers = signed()
+    headers["authorization"] = headers["authorization"].replace(SCOPE, scope)
+    error = refused(request("GET", "/b/k", headers))
+    assert (error.status, error.code) == (400, "AuthorizationHeaderMalformed")
+    assert error.message == f"The authorization header is malformed; {message}"
+    error = refused(request("GET", presigned().replace(quote(SCOPE, safe=""), quote(scope, safe=""))))
+    assert (error.status, error.code) == (400, "AuthorizationQueryParametersError")
+    assert error.message == f"Error parsing the X-Amz-Credential parameter; {message}"
+
+
+def test_the_day_of_the_scope_is_that_of_the_request():
+    other = SCOPE.replace("20130524", "20130523")
+    message = 'Invalid credential date "20130523". This date is not the same as X-Amz-Date: "20130524".'
+    headers = signed()
+    headers["authorization"] = headers["authorization"].replace(SCOPE, other)
+    error = refused(request("GET", "/b/k", headers))
+    assert error.message == f"The authorization header is malformed; {message}"
+    error = refused(request("GET", presigned().replace(quote(SCOPE, safe=""), quote(other, safe=""))))
+    assert (error.code, error.message) == ("AuthorizationQueryParametersError", message)
+
+
+def test_a_negative_life_is_told():
+    error = refused(request("GET", presigned().replace("X-Amz-Expires=3600", "X-Amz-Expires=-3")))
+    assert error.message == "X-Amz-Expires must be non-negative"
 
 
 def test_two_kinds_of_credentials_at_once_are_refused():
