@@ -23,14 +23,14 @@ from auth.verify import verify
 from backends.base import Doc, Multipart, Ref
 from backends.local import LocalBackend
 from gateway.body import ClientDisconnected
-from gateway.context import Context, Services
+from gateway.context import Context, Level, Services
 from gateway.errors import (
     AccessDenied,
     InternalError,
     NoSuchKey,
     S3Error,
 )
-from gateway.operations import Level, resolve
+from gateway.operations import resolve
 from gateway.options import AppOptions
 from gateway.reply import Reply, new_request_id, render_error, send_reply
 from gateway.request import Receive, Request, Scope, Send

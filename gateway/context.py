@@ -1,19 +1,18 @@
-"""What a handler gets: the request, the verified caller, the backend, and the ways to read the body."""
+"""What a handler gets: the operation, the request, the verified caller, the backend, and the ways to read the body."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import StrEnum
 
 from auth.access import Anonymous
 from auth.identity import Verified
 from backends.base import MAX_PUT_BYTES, Backend, Multipart, Ref
 from gateway.body import Body
 from gateway.checksums import ExpectedChecksum, content_md5, expected_checksum
-from gateway.errors import InvalidArgument, MissingContentLength, NotImplemented_
+from gateway.errors import MissingContentLength, NotImplemented_
+from gateway.reply import Reply
 from gateway.request import Request
 from gateway.spool import Spool
-
-if TYPE_CHECKING:
-    from gateway.operations import Operation
 
 MAX_DOCUMENT_BYTES = 3 * 1024 * 1024
 """Largest XML body: a full CompleteMultipartUpload or DeleteObjects stays below it."""
@@ -34,12 +33,43 @@ class Services:
     public_url: str = ""
 
 
+class Level(StrEnum):
+    """What a path addresses."""
+
+    SERVICE = "service"
+    BUCKET = "bucket"
+    OBJECT = "object"
+
+
+async def not_implemented(context: "Context") -> Reply:
+    """Answer for an operation that nobody has built: a clear 501 instead of an effect that was not asked for."""
+    raise NotImplemented_(f"{context.operation.name} is not implemented.")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the operations table.
+
+    `action` is the policy action that a caller needs; `aliases` are older names of the same request.
+    """
+
+    name: str
+    method: str
+    level: Level
+    selector: str
+    action: str
+    handler: "Callable[[Context], Awaitable[Reply]]" = not_implemented
+    aliases: tuple[str, ...] = ()
+    streams: bool = False
+    """The body is the object's: it is verified while it is stored."""
+
+
 @dataclass(slots=True)
 class Context:
     """One authorised request."""
 
     request: Request
-    operation: "Operation"
+    operation: Operation
     verified: Verified
     services: Services
     prefetched: bytes | None = None
@@ -122,8 +152,6 @@ def _wire_length(request: Request) -> int | None:
 
 def _decoded_length(request: Request) -> int:
     value = request.headers.get("x-amz-decoded-content-length")
-    if value is None:
+    if value is None or not (value.isascii() and value.isdigit()) or len(value) > 18:
         raise MissingContentLength()
-    if not (value.isascii() and value.isdigit()) or len(value) > 18:
-        raise InvalidArgument("x-amz-decoded-content-length must be a whole number of bytes.")
     return int(value)

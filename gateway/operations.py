@@ -8,53 +8,18 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Si
 a test compares the table with botocore's model.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
 
-from gateway.context import Context
+from gateway.context import Level, Operation
 from gateway.errors import (
     AccessForbidden,
     InvalidArgument,
     InvalidRequest,
     MethodNotAllowed,
-    NotImplemented_,
     S3Error,
 )
 from gateway.handlers import absent, acl, bucket, copy, listing, multipart, objects
-from gateway.reply import Reply
 from gateway.request import Request
-
-Handler = Callable[[Context], Awaitable[Reply]]
-
-
-class Level(StrEnum):
-    """What a path addresses."""
-
-    SERVICE = "service"
-    BUCKET = "bucket"
-    OBJECT = "object"
-
-
-async def not_implemented(context: Context) -> Reply:
-    """Answer for a row that nobody has built: a clear 501 instead of an effect that was not asked for."""
-    raise NotImplemented_(f"{context.operation.name} is not implemented.")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A row. `action` is the policy action that a caller needs; `aliases` are older names of the same request."""
-
-    name: str
-    method: str
-    level: Level
-    selector: str
-    action: str
-    handler: Handler = not_implemented
-    aliases: tuple[str, ...] = ()
-    streams: bool = False
-    """The body is the object's: it is verified while it is stored."""
-
 
 _S, _B, _O = Level.SERVICE, Level.BUCKET, Level.OBJECT
 

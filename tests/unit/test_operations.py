@@ -8,8 +8,9 @@ from scopes import request
 
 from auth.access import may
 from auth.identity import ANONYMOUS, Identity
+from gateway.context import Level, not_implemented
 from gateway.errors import S3Error
-from gateway.operations import OPERATIONS, UNKNOWN, Level, not_implemented, resolve
+from gateway.operations import OPERATIONS, UNKNOWN, resolve
 
 MODEL = botocore.session.get_session().get_service_model("s3")
 ROWS = {name: row for row in OPERATIONS for name in (row.name, *row.aliases)}
