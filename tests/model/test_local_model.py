@@ -214,6 +214,8 @@ def plain(value):
     """Comparable values, without times."""
     if isinstance(value, S3Error):
         return value.code, value.fields
+    if hasattr(value, "_asdict"):  # before tuple, which a NamedTuple is too
+        return {name: plain(item) for name, item in value._asdict().items() if name != "modified"}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if hasattr(value, "__dataclass_fields__"):
@@ -221,8 +223,6 @@ def plain(value):
         return {
             name: plain(getattr(value, name)) for name in value.__dataclass_fields__ if name not in hidden
         }
-    if hasattr(value, "_asdict"):
-        return plain({name: item for name, item in value._asdict().items() if name != "modified"})
     return dict(value) if hasattr(value, "keys") else value
 
 
