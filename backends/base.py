@@ -17,7 +17,6 @@ from typing import NamedTuple, Protocol, Self, runtime_checkable
 MIN_PART_BYTES = 5 * 1024 * 1024
 """Every part but the last is at least this long. Source: S3 user guide, multipart upload limits."""
 MAX_PARTS = 10_000
-MAX_OBJECT_BYTES = 5 * 1024**4
 MAX_PUT_BYTES = 5 * 1024**3
 MAX_KEY_BYTES = 1024
 

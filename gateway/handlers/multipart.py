@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from auth.identity import OWNER_ID, OWNER_NAME
 from backends.base import (
+    UNCONDITIONAL,
     Checksum,
     ChecksumType,
     Completion,
@@ -41,7 +42,7 @@ async def create_multipart_upload(context: Context) -> Reply:
     algorithm, kind = _announced(context)
     write = write_of(
         context.request,
-        write_conditions({}),
+        UNCONDITIONAL,
         checksum_algorithm=algorithm,
         checksum_type=kind,
     )
