@@ -25,7 +25,33 @@ class Doc(StrEnum):
     """A small document kept with a bucket or an object: the subresources `?acl`, `?tagging`, ..."""
 
     ACL = "acl"
-    """A canned ACL's name: `private` or `public-read`; absent means `private`."""
+    """Of a bucket or an object: JSON of `auth.acl`, or a canned ACL's name; absent means `private`."""
+    TAGGING = "tagging"
+    """Of a bucket or an object: JSON object, name → value, in the order in which they were given."""
+
+    RETENTION = "retention"
+    """Of an object: `GOVERNANCE 1790000000000`, the mode and the end in ms. See `backends.locks`."""
+    LEGAL_HOLD = "legal-hold"
+    """Of an object: `ON` or `OFF`."""
+    SSE = "sse"
+    """Of an object: how its bytes are encrypted, JSON of `gateway.encryption`. It belongs to the bytes: copies keep it."""
+
+    VERSIONING = "versioning"
+    """Of a bucket: `Enabled` or `Suspended`; absent: never versioned."""
+    OWNERSHIP = "ownership"
+    """Of a bucket: `BucketOwnerEnforced`, `BucketOwnerPreferred`, `ObjectWriter`; absent counts as the last."""
+    POLICY = "policy"
+    """Of a bucket, JSON as it was put. The others are XML, as GET answers them."""
+    PUBLIC_ACCESS_BLOCK = "public-access-block"
+    OBJECT_LOCK = "object-lock"
+    """Object lock is enabled (for good) where this document is."""
+    ENCRYPTION = "encryption"
+    CORS = "cors"
+    LIFECYCLE = "lifecycle"
+    LOGGING = "logging"
+    NOTIFICATION = "notification"
+    REQUEST_PAYMENT = "request-payment"
+    WEBSITE = "website"
 
 
 class ChecksumType(StrEnum):
@@ -43,7 +69,7 @@ NO_DOCS: Mapping[Doc, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The address of an object. `version` None is the current one."""
+    """The address of an object. `version` None is the current one, `null` the one made without versioning."""
 
     bucket: str
     key: str
@@ -108,13 +134,15 @@ class Write:
     """What is kept beside the bytes of an object.
 
     `headers`: system metadata by lower-case header name (`content-type`, `cache-control`, ...);
-    `user`: user metadata by lower-case name without `x-amz-meta-`; `docs`: small documents.
+    `user`: user metadata by lower-case name without `x-amz-meta-`; `docs`: small documents;
+    `owner`: the canonical id of the object's owner, empty where that is the bucket's.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     user: Mapping[str, str] = field(default_factory=dict)
     docs: Mapping[Doc, str] = field(default_factory=dict)
     storage_class: str = "STANDARD"
+    owner: str = ""
     conditions: Conditions = UNCONDITIONAL
     checksum_algorithm: str | None = None
     """Multipart only: the algorithm announced by CreateMultipartUpload."""
@@ -126,12 +154,30 @@ class Copy:
     """How to copy: `conditions` are those on the source; `write.conditions` those on the target.
 
     `replace_metadata` False keeps the source's headers and user metadata (the directive COPY); `write.docs` always
-    replaces the documents (an ACL is never copied).
+    replaces the documents (an ACL is never copied), except that `copy_tags` keeps the source's tags, and that what
+    says how the bytes are encrypted stays with the bytes.
     """
 
     write: Write = Write()
     conditions: Conditions = UNCONDITIONAL
     replace_metadata: bool = False
+    copy_tags: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """How to delete. `bypass_governance`: the caller may remove what is retained in governance mode."""
+
+    conditions: Conditions = UNCONDITIONAL
+    bypass_governance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewBucket:
+    """A bucket to be made: its owner's canonical id (empty: the gateway's own) and its documents."""
+
+    owner: str = ""
+    docs: Mapping[Doc, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +208,9 @@ class ObjectInfo:
     """Sizes (and checksums) of the parts of a multipart object in order; empty for a plain one."""
     storage_class: str = "STANDARD"
     version: str | None = None
+    """The version's id; None where versioning made none (S3 calls that version `null`)."""
+    owner: str = ""
+    """The canonical id of the owner, empty where that is the bucket's."""
 
 
 class FileSpan(NamedTuple):
@@ -189,7 +238,11 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """An open object: `span` says which bytes of it `body` holds. Use as `async with`, which frees it."""
+    """An open object: `span` says which bytes of it `body` holds. Use as `async with`, which frees it.
+
+    Of an encrypted object (`Doc.SSE` in `info.docs`) the body is the stored bytes that `backends.frames.cover` names
+    for the span.
+    """
 
     info: ObjectInfo
     span: Span
@@ -217,7 +270,11 @@ class SpoolFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A body that is wholly received and verified: either `data`, or `file` of `size` bytes."""
+    """A body that is wholly received and verified, in `data` or `file`.
+
+    Size and digests are those of the object. `stored` is the number of bytes in `data` or `file`, None if it is `size`:
+    an encrypted body has more.
+    """
 
     size: int
     md5: str
@@ -225,6 +282,12 @@ class Sealed:
     checksum: Checksum | None = None
     data: bytes | None = None
     file: SpoolFile | None = None
+    stored: int | None = None
+
+    @property
+    def length(self) -> int:
+        """The number of bytes in `data` or `file`."""
+        return self.size if self.stored is None else self.stored
 
 
 class Payload(Protocol):
@@ -255,15 +318,18 @@ class BucketInfo:
     name: str
     created: int
     docs: Mapping[Doc, str] = field(default_factory=dict)
+    owner: str = ""
+    """The owner's canonical id; empty: the gateway's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketQuery:
-    """ListBuckets: names beginning with `prefix` and greater than `after`, at most `limit`."""
+    """ListBuckets: names beginning with `prefix` and greater than `after`, at most `limit`; `owner` None: anybody's."""
 
     prefix: str = ""
     after: str = ""
     limit: int = 10_000
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +350,23 @@ class Entry(NamedTuple):
     storage_class: str
     checksum_algorithm: str | None
     checksum_type: str | None
+    owner: str = ""
+
+
+class VersionEntry(NamedTuple):
+    """A version in a listing. `version` None is the one called `null`; `marker`: a delete marker, of no size."""
+
+    key: str
+    version: str | None
+    latest: bool
+    marker: bool
+    size: int
+    etag: str
+    modified: int
+    storage_class: str
+    checksum_algorithm: str | None
+    checksum_type: str | None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,21 +394,54 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionQuery:
+    """ListObjectVersions: by key, then newest first. `after_version` (an id, or `null`) counts only together with `after`.
+
+    With `after` alone the page begins after all versions of that key; with `after_version` after that version of it, also
+    if it was removed meanwhile (`null` removed: from the newest of the key on). Where `after` is a common prefix,
+    `after_version` counts for nothing.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    after_version: str = ""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """A page of versions. `next` and `next_version` are the markers of the following page, empty at the end.
+
+    `next_version` is empty too where the page ends with a common prefix.
+    """
+
+    entries: Sequence[VersionEntry]
+    prefixes: Sequence[str] = ()
+    next: str = ""
+    next_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Doomed:
     """One object of a DeleteObjects request."""
 
     key: str
     version: str | None = None
-    conditions: Conditions = UNCONDITIONAL
+    how: Delete = Delete()
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The outcome of one deletion; `error` None = it is gone (or never was)."""
+    """The outcome of one deletion; `error` None = it is gone (or never was).
+
+    `version` is what was asked for. `marker`: the version of the delete marker that was made (a deletion without
+    version where there is versioning) or that was removed; `null` for one without an id; None if there was none.
+    """
 
     key: str
     version: str | None = None
-    delete_marker: bool = False
+    marker: str | None = None
     error: Exception | None = None
 
 
@@ -405,6 +521,23 @@ class Backend(Protocol):
     - raise InvalidRange for a range that holds no byte of the object (the last n > 0 bytes of an empty one are the
       whole of it), InvalidPartNumber for a part that is not there;
     - list in UTF-8 byte order, at a cost that grows with what is returned, not with what the bucket holds.
+
+    Versions, where `Doc.VERSIONING` of the bucket is set (https://docs.aws.amazon.com/AmazonS3/latest/userguide/Versioning.html).
+    Every implementation that keeps them (see `Versioned`) MUST:
+
+    - `Enabled`: give each write (put, copy, completed upload) a new, unguessable id of 32 letters and digits and keep what
+      it replaces; `Suspended`: make the version `null`, and replace the one of that name wherever it stands;
+    - let a deletion without a version make a delete marker (its id as for a write), also of a key that never was;
+      let a deletion with one remove just that version or marker, after which the newest one left is current;
+    - answer a key whose current version is a delete marker as missing everywhere, conditions of writes and listings
+      included; the NoSuchKey of a read has the headers `x-amz-delete-marker: true` and `x-amz-version-id`;
+    - answer a read of a delete marker by its id with MethodNotAllowed (headers `x-amz-delete-marker: true`, `allow: DELETE`,
+      `last-modified`), a copy of one with InvalidRequest; a version that is not there with NoSuchVersion, an id that cannot
+      be one with InvalidArgument;
+    - decide conditions on the current version, or on the one named;
+    - never remove or replace a locked version (`backends.locks`), whatever the operation: AccessDenied; and decide changes of
+      `Doc.RETENTION` by `backends.locks.check_retention`, atomically;
+    - refuse to rename (InvalidRequest) where versioning is or was enabled.
     """
 
     async def list_buckets(self, query: BucketQuery) -> BucketPage:
@@ -413,11 +546,11 @@ class Backend(Protocol):
     async def head_bucket(self, bucket: str) -> BucketInfo:
         """The bucket, or NoSuchBucket."""
 
-    async def create_bucket(self, bucket: str, docs: Mapping[Doc, str] = NO_DOCS) -> None:
-        """Make it, or BucketAlreadyOwnedByYou. The name was checked by the caller."""
+    async def create_bucket(self, bucket: str, how: NewBucket = NewBucket()) -> None:
+        """Make it, or BucketAlreadyOwnedByYou, BucketAlreadyExists (another owner's). The name was checked by the caller."""
 
     async def delete_bucket(self, bucket: str) -> None:
-        """Remove it, or NoSuchBucket, BucketNotEmpty (objects only: uploads in flight go with it)."""
+        """Remove it, or NoSuchBucket, BucketNotEmpty (versions and markers count; uploads in flight go with it)."""
 
     async def head_object(self, ref: Ref, how: Read = Read()) -> Content:
         """As `open_object`, with an empty body and nothing to close."""
@@ -437,8 +570,11 @@ class Backend(Protocol):
     async def rename_object(self, source: Ref, target: Ref, how: Copy = Copy()) -> None:
         """Move within a bucket, atomically. Raises NoSuchKey, PreconditionFailed."""
 
-    async def delete_object(self, ref: Ref, conditions: Conditions = UNCONDITIONAL) -> Deleted:
-        """Remove; a missing key is no error, unless If-Match names one (NoSuchKey). Raises PreconditionFailed."""
+    async def delete_object(self, ref: Ref, how: Delete = Delete()) -> Deleted:
+        """Remove; a missing key or version is no error, unless If-Match names one (NoSuchKey).
+
+        Raises PreconditionFailed, AccessDenied (locked).
+        """
 
     async def delete_objects(self, bucket: str, doomed: Sequence[Doomed]) -> list[Deleted]:
         """Remove each; an outcome for each, in order, its error inside it. Raises NoSuchBucket."""
@@ -449,8 +585,20 @@ class Backend(Protocol):
     async def get_doc(self, ref: Ref, doc: Doc) -> str | None:
         """A document of an object, or (with an empty key) of a bucket; None if there is none."""
 
-    async def put_doc(self, ref: Ref, doc: Doc, content: str | None) -> None:
-        """Replace a document, or remove it with None. ETag and modification time of the object stay."""
+    async def put_doc(
+        self,
+        ref: Ref,
+        doc: Doc,
+        content: str | None,
+        *,
+        bypass_governance: bool = False,
+        expected: str | None = None,
+    ) -> None:
+        """Replace a document, or remove it with None. ETag and modification time of the object stay.
+
+        With `expected` only while it is that, decided atomically; PreconditionFailed otherwise.
+        Raises AccessDenied for a retention that may not be changed so.
+        """
 
     async def aclose(self) -> None:
         """Finish what is acknowledged, free everything."""
@@ -489,3 +637,11 @@ class Multipart(Protocol):
 
     async def list_uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
         """A page of uploads in flight. Raises NoSuchBucket."""
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A backend that keeps versions, as `Backend` says."""
+
+    async def list_versions(self, bucket: str, query: VersionQuery) -> VersionPage:
+        """A page of versions and delete markers. Raises NoSuchBucket."""
