@@ -1,17 +1,28 @@
 """Signature version 2 on a request: in the Authorization header, and in the query (a presigned URL).
 
 All `x-amz-*` headers are part of what version 2 signs. They count as headers only: a parameter of the same name in a
-presigned URL does not stand in for one, for nothing here would act on it.
+presigned URL does not stand in for one, for nothing here would act on it. The session token is the exception: it is
+signed as the header that it stands for.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 from auth import sigv2, sigv4
-from auth.checks import Rules, SignedRequest, check_skew, iso, known, request_time, shown
-from auth.credential import Credential
+from auth.checks import (
+    TOKEN,
+    Rules,
+    SignedRequest,
+    check_skew,
+    iso,
+    known,
+    query_token,
+    request_time,
+    shown,
+)
+from auth.credential import Caller
 from auth.identity import Verified
 from auth.payload import is_streaming, verified
 from gateway.errors import AccessDenied, InvalidArgument, InvalidRequest, SignatureDoesNotMatch
@@ -28,10 +39,10 @@ def verify_header(request: SignedRequest, rules: Rules) -> Verified:
             "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
             ArgumentName="Authorization",
         )
-    credential = known(rules.lookup, access_key)
+    caller = known(rules, access_key, headers.get(TOKEN))
     check_skew(request_time(headers), rules)
     date = "" if "x-amz-date" in headers else headers["date"].strip()
-    return _prove(request, credential, signature, date, presigned=False)
+    return _prove(request, headers, caller, (signature, date), presigned=False)
 
 
 def verify_query(request: SignedRequest, rules: Rules) -> Verified:
@@ -41,28 +52,36 @@ def verify_query(request: SignedRequest, rules: Rules) -> Verified:
         raise AccessDenied(
             "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
         )
-    credential = known(rules.lookup, params["AWSAccessKeyId"])
+    token = query_token(request)
+    caller = known(rules, params["AWSAccessKeyId"], token)
     expires = params["Expires"]
     if not (expires.isascii() and expires.isdigit()) or len(expires) > 15:
         raise AccessDenied(f"Invalid date (should be seconds since epoch): {shown(expires)}")
     if rules.now > int(expires):
         raise AccessDenied("Request has expired", Expires=iso(int(expires)), ServerTime=iso(rules.now))
     signature = params["Signature"].replace(" ", "+")
-    return _prove(request, credential, signature, expires, presigned=True)
+    headers = request.headers if token is None else {**request.headers, TOKEN: token}
+    return _prove(request, headers, caller, (signature, expires), presigned=True)
 
 
 def _prove(
-    request: SignedRequest, credential: Credential, signature: str, date: str, *, presigned: bool
+    request: SignedRequest,
+    headers: Mapping[str, str],
+    caller: Caller,
+    signed: tuple[str, str],
+    *,
+    presigned: bool,
 ) -> Verified:
-    if is_streaming(request.headers.get("x-amz-content-sha256")):
+    """`signed`: the signature and the date that it was made with."""
+    if is_streaming(headers.get("x-amz-content-sha256")):
         raise InvalidRequest("A STREAMING payload needs signature version 4.")
-    text = ""
+    (signature, date), text = signed, ""
     for resource in _resources(request, presigned=presigned):
-        text = sigv2.string_to_sign(request.method, request.headers, date, resource)
-        if sigv4.same(sigv2.sign(credential.secret_key, text), signature):
-            return verified(credential.access_key, "v2", presigned, sigv4.UNSIGNED_PAYLOAD)
+        text = sigv2.string_to_sign(request.method, headers, date, resource)
+        if sigv4.same(sigv2.sign(caller.secret_key, text), signature):
+            return verified(caller, "v2", presigned, sigv4.UNSIGNED_PAYLOAD)
     raise SignatureDoesNotMatch(
-        AWSAccessKeyId=credential.access_key, SignatureProvided=shown(signature), StringToSign=text
+        AWSAccessKeyId=caller.identity.access_key, SignatureProvided=shown(signature), StringToSign=text
     )
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from auth import sigv4
 from auth.checks import (
+    TOKEN,
     Moment,
     Rules,
     SignedRequest,
@@ -20,13 +21,14 @@ from auth.checks import (
     known,
     log_refusal,
     moment,
+    query_token,
     request_time,
     shown,
 )
-from auth.credential import Credential
+from auth.credential import Caller
 from auth.identity import BodyMode, Verified
 from auth.mac import Mac
-from auth.payload import check_payload, chunked_mode, identity, is_streaming, signs_chunks, verified
+from auth.payload import check_payload, chunked_mode, is_streaming, signs_chunks, verified
 from auth.streaming import ChunkChain
 from gateway.errors import (
     AccessDenied,
@@ -71,6 +73,7 @@ class Scope(NamedTuple):
     access_key: str
     date: str
     region: str
+    service: str
     text: str
     names: str
     order: tuple[str, ...]
@@ -89,20 +92,20 @@ class Claim(NamedTuple):
 def verify_header(request: SignedRequest, rules: Rules) -> Verified:
     """Verify `Authorization: AWS4-HMAC-SHA256 ...`."""
     headers = request.headers
-    scope, signature = parse_authorization(headers["authorization"])
-    credential = known(rules.lookup, scope.access_key)
+    scope, signature = parse_authorization(headers["authorization"], rules.service)
+    caller = known(rules, scope.access_key, headers.get(TOKEN))
     when = request_time(headers)
     claim = Claim(scope, when, signature, HEADER)
-    _check_scope(claim, rules.region)
+    check_scope(scope, when, claim.place, rules.region)
     check_skew(when, rules)
     payload = headers.get(PAYLOAD_HEADER)
     _check_signed(headers, scope)
     if payload is None:
         if _has_body(headers):
-            return _deferred(request, credential, claim)
+            return _deferred(request, caller, claim)
         payload = sigv4.EMPTY_SHA256
     check_payload(payload)
-    return _prove(request, credential, claim, payload)
+    return _prove(request, caller, claim, payload)
 
 
 def verify_query(request: SignedRequest, rules: Rules) -> Verified:
@@ -115,42 +118,42 @@ def verify_query(request: SignedRequest, rules: Rules) -> Verified:
         )
     if params["X-Amz-Algorithm"] != sigv4.ALGORITHM:
         raise AuthorizationQueryParametersError('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
-    scope = parse_scope(params["X-Amz-Credential"], params["X-Amz-SignedHeaders"], QUERY)
+    scope = parse_scope(params["X-Amz-Credential"], params["X-Amz-SignedHeaders"], QUERY, rules.service)
     when = moment(params["X-Amz-Date"]) if len(params["X-Amz-Date"]) == 16 else None
     if when is None:
         raise AuthorizationQueryParametersError(
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
         )
-    credential = known(rules.lookup, scope.access_key)
+    caller = known(rules, scope.access_key, query_token(request))
     claim = Claim(scope, when, params[sigv4.SIGNATURE_PARAM], QUERY)
-    _check_scope(claim, rules.region)
+    check_scope(scope, when, claim.place, rules.region)
     _check_lifetime(when, _expires(params["X-Amz-Expires"]), rules)
     _check_signed(request.headers, scope)
     payload = _presigned_payload(request, scope)
     check_payload(payload)
-    return _prove(request, credential, claim, payload)
+    return _prove(request, caller, claim, payload)
 
 
-def parse_authorization(header: str) -> tuple[Scope, str]:
+def parse_authorization(header: str, service: str = sigv4.SERVICE) -> tuple[Scope, str]:
     """An Authorization header → its scope and signature. Raises AuthorizationHeaderMalformed.
 
     What stands before the signature is the same in all requests of a client in a day, so it is parsed once.
     """
     head, _, signature = header.rpartition("Signature=")
     if len(signature) == 64 and len(head) <= 1024:
-        return _parse_head(head), signature
+        return _parse_head(head, service), signature
     fields = _fields(header)
     _check_count(len(fields))
     if "Signature" not in fields:
         raise AuthorizationHeaderMalformed(HEADER.prefix + "missing Signature.")
-    return _scope_of(fields), fields["Signature"]
+    return _scope_of(fields, service), fields["Signature"]
 
 
 @lru_cache(maxsize=1024)
-def _parse_head(head: str) -> Scope:
+def _parse_head(head: str, service: str) -> Scope:
     fields = _fields(head)
     _check_count(len(fields) + 1)
-    return _scope_of(fields)
+    return _scope_of(fields, service)
 
 
 def _check_count(count: int) -> None:
@@ -174,14 +177,14 @@ def _fields(text: str) -> dict[str, str]:
     return fields
 
 
-def _scope_of(fields: Mapping[str, str]) -> Scope:
+def _scope_of(fields: Mapping[str, str], service: str) -> Scope:
     for name in ("Credential", "SignedHeaders"):
         if not fields.get(name):
             raise AuthorizationHeaderMalformed(f"{HEADER.prefix}missing {name}.")
-    return parse_scope(fields["Credential"], fields["SignedHeaders"], HEADER)
+    return parse_scope(fields["Credential"], fields["SignedHeaders"], HEADER, service)
 
 
-def parse_scope(credential: str, names: str, place: Place) -> Scope:
+def parse_scope(credential: str, names: str, place: Place, service: str = sigv4.SERVICE) -> Scope:
     """`AKID/20130524/us-east-1/s3/aws4_request` and `host;x-amz-date` → a scope. Raises the place's error.
 
     An access key may contain slashes, so the scope is counted from its end. What is wrong for every key and time is
@@ -198,27 +201,26 @@ def parse_scope(credential: str, names: str, place: Place) -> Scope:
         raise place.error(
             f"{place.prefix}SignedHeaders must be lower-case names, each once, separated by semicolons."
         )
-    key, date, region, service, terminator = parts
-    wrong = _wrong_part(date, service, terminator)
+    key, date, region, named, terminator = parts
+    wrong = _wrong_part(date, named, terminator, service)
     if wrong:
         raise place.error(place.prefix + wrong)
-    return Scope(key, date, region, "/".join(parts[1:]), names, order, frozenset(order))
+    return Scope(key, date, region, service, "/".join(parts[1:]), names, order, frozenset(order))
 
 
-def _wrong_part(date: str, service: str, terminator: str) -> str:
-    """What is wrong with the parts of a scope that do not depend on the request."""
+def _wrong_part(date: str, named: str, terminator: str, service: str) -> str:
+    """What is wrong with the parts of a scope that do not depend on the request; `service` is the one to be named."""
     if terminator != sigv4.TERMINATOR:
         return f'incorrect terminal "{shown(terminator)}". This endpoint uses "aws4_request".'
-    if service != sigv4.SERVICE:
-        return f'incorrect service "{shown(service)}". This endpoint belongs to "s3".'
+    if named != service:
+        return f'incorrect service "{shown(named)}". This endpoint belongs to "{service}".'
     if len(date) != 8 or not (date.isascii() and date.isdigit()):
         return f'incorrect date format "{shown(date)}". This date in the credential must be in the format "yyyyMMdd".'
     return ""
 
 
-def _check_scope(claim: Claim, region: str) -> None:
-    """The region and the day must be ours and the request's own."""
-    scope, when, place = claim.scope, claim.when, claim.place
+def check_scope(scope: Scope, when: Moment, place: Place, region: str) -> None:
+    """The region and the day must be ours and the request's own. Raises the place's error."""
     if scope.region != region:
         raise place.error(
             f"{place.prefix}the region '{shown(scope.region)}' is wrong; expecting '{region}'", Region=region
@@ -285,32 +287,32 @@ def _presigned_payload(request: SignedRequest, scope: Scope) -> str:
     return request.params.get("X-Amz-Content-Sha256") or sigv4.UNSIGNED_PAYLOAD
 
 
-def _prove(request: SignedRequest, credential: Credential, claim: Claim, payload: str) -> Verified:
-    key = _check_signature(request, credential, claim, payload)
+def _prove(request: SignedRequest, caller: Caller, claim: Claim, payload: str) -> Verified:
+    key = _check_signature(request, caller, claim, payload)
     scope, presigned = claim.scope, claim.place.presigned
     if not signs_chunks(payload):
-        return verified(scope.access_key, "v4", presigned, payload)
+        return verified(caller, "v4", presigned, payload)
     chain = ChunkChain(key, claim.when.basic, scope.text, claim.signature, scope.access_key)
-    return Verified(identity(scope.access_key), "v4", presigned, chunked_mode(payload, chain))
+    return Verified(caller.identity, "v4", presigned, chunked_mode(payload, chain))
 
 
-def _deferred(request: SignedRequest, credential: Credential, claim: Claim) -> Verified:
+def _deferred(request: SignedRequest, caller: Caller, claim: Claim) -> Verified:
     """The signature covers a hash that was not sent (curl 7.88): it is checked when the body is there."""
 
     def check(sha256: str) -> None:
         try:
-            _check_signature(request, credential, claim, sha256)
+            _check_signature(request, caller, claim, sha256)
         except S3Error as error:
             log_refusal(log, request, error)
             raise
 
-    return Verified(identity(claim.scope.access_key), "v4", False, BodyMode(deferred=check))
+    return Verified(caller.identity, "v4", False, BodyMode(deferred=check))
 
 
-def _check_signature(request: SignedRequest, credential: Credential, claim: Claim, payload: str) -> Mac:
+def _check_signature(request: SignedRequest, caller: Caller, claim: Claim, payload: str) -> Mac:
     """Give the signing key, or raise SignatureDoesNotMatch."""
     scope, when, signature, place = claim
-    key = sigv4.signing_key(credential.secret_key, scope.date, scope.region)
+    key = sigv4.signing_key(caller.secret_key, scope.date, scope.region, scope.service)
     lines = sigv4.canonical_headers(request.headers, scope.order)
     leave_out = sigv4.SIGNATURE_PARAM if place.presigned else ""
     first = ""

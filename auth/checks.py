@@ -8,8 +8,11 @@ from email.utils import parsedate_tz
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from auth.credential import Credential, Lookup
+from auth.credential import Caller, Lookup, caller
+from auth.sessions import open_token
 from gateway.errors import AccessDenied, InvalidAccessKeyId, RequestTimeTooSkewed, S3Error
+
+TOKEN = "x-amz-security-token"  # noqa: S105 - a header's name
 
 
 class SignedRequest(Protocol):
@@ -45,12 +48,13 @@ class SignedRequest(Protocol):
 
 
 class Rules(NamedTuple):
-    """What a signature is held against: the keys, the region, the time (Unix seconds) and its tolerance (s)."""
+    """What a signature is held against: the keys, the region, the time (Unix seconds), its tolerance (s), the service."""
 
     lookup: Lookup
     region: str
     now: float
-    clock_skew: float
+    clock_skew: float = 900
+    service: str = "s3"
 
 
 class Moment(NamedTuple):
@@ -106,12 +110,24 @@ def check_skew(when: Moment, rules: Rules) -> None:
         )
 
 
-def known(lookup: Lookup, access_key: str) -> Credential:
-    """The enabled credential of an access key, or InvalidAccessKeyId: unknown and disabled look the same."""
-    credential = lookup(access_key)
+def known(rules: Rules, access_key: str, token: str | None) -> Caller:
+    """The caller behind an access key, and behind the session token that came with it.
+
+    Raises InvalidAccessKeyId without a token: unknown, disabled and temporary keys look the same. Raises ExpiredToken, and
+    InvalidToken for a token that is not this key's, and so for every token beside a permanent key.
+    """
+    if token is not None:
+        return open_token(token, access_key, rules.lookup, rules.now)
+    credential = rules.lookup(access_key)
     if credential is None or not credential.enabled:
         raise InvalidAccessKeyId(AWSAccessKeyId=shown(access_key))
-    return credential
+    return caller(credential)
+
+
+def query_token(request: SignedRequest) -> str | None:
+    """The session token of a presigned URL: a parameter, in whatever spelling, or else a header."""
+    found = (value for name, value in request.params.items() if name.lower() == TOKEN)
+    return next(found, request.headers.get(TOKEN))
 
 
 def iso(seconds: float) -> str:

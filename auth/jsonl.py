@@ -7,10 +7,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auth.credential import Credential, check_pair
+from auth.credential import Credential, check_account, check_pair
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ _FIELDS: Mapping[str, tuple[type, Any]] = {
     "created_at": (int, 0),
     "enabled": (bool, True),
     "description": (str, ""),
+    "account": (str, ""),
 }
 """Type and default of each field; without a default it must be there. Other fields are left alone."""
 
@@ -79,9 +81,41 @@ def _credential(document: object) -> Credential:
     values = {name: document.get(name, default) for name, (_, default) in _FIELDS.items()}
     if any(type(values[name]) is not kind for name, (kind, _) in _FIELDS.items()):
         raise ValueError("a field is missing or of the wrong type")
-    entry = Credential(**values)
+    entry = Credential(**values, policy=_policy(document.get("policy")))
     check_pair(entry.access_key, entry.secret_key)
+    check_account(entry.account)
     return entry
+
+
+def _policy(document: object) -> str | None:
+    """A policy in a line → its canonical text. Raises ValueError: a key whose policy cannot be read must not work."""
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        raise ValueError("the policy is not an object")
+    return check_policy(json.dumps(document))
+
+
+def check_policy(text: str) -> str:
+    """The canonical JSON text of a policy. Raises ValueError, in a sentence for people, if it cannot be one."""
+    from auth.policy import validate_identity_policy  # only where there are policies
+
+    try:
+        return json.dumps(json.loads(validate_identity_policy(text)), separators=(",", ":"))
+    except ValueError as error:
+        raise ValueError(f"The policy is not valid: {error}") from None
+
+
+def record(credential: Credential) -> dict[str, object]:
+    """A credential as the document of a line; what it does not have is left out."""
+    document: dict[str, object] = asdict(credential)
+    if not credential.account:
+        del document["account"]
+    if credential.policy is None:
+        del document["policy"]
+    else:
+        document["policy"] = json.loads(credential.policy)
+    return document
 
 
 def append(

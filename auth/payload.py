@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from auth.checks import shown
-from auth.identity import PLAIN, BodyMode, Identity, Verified
+from auth.credential import Caller
+from auth.identity import PLAIN, BodyMode, Verified
 from auth.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD
 from auth.streaming import ChunkChain
 from gateway.errors import InvalidArgument
@@ -61,19 +62,13 @@ def chunked_mode(payload: str, chain: ChunkChain) -> BodyMode:
 
 
 @lru_cache(maxsize=4096)
-def identity(access_key: str) -> Identity:
-    """The identity behind an access key (cached: it is made once a key, not once a request)."""
-    return Identity(access_key)
-
-
-@lru_cache(maxsize=4096)
-def settled(access_key: str, scheme: str, presigned: bool, payload: str) -> Verified:
+def settled(caller: Caller, scheme: str, presigned: bool, payload: str) -> Verified:
     """The outcome for a caller and a body that needs no state of its own; for the words of `_FIXED` only."""
-    return Verified(identity(access_key), scheme, presigned, _FIXED[payload])
+    return Verified(caller.identity, scheme, presigned, _FIXED[payload])
 
 
-def verified(access_key: str, scheme: str, presigned: bool, payload: str) -> Verified:
+def verified(caller: Caller, scheme: str, presigned: bool, payload: str) -> Verified:
     """The outcome for a caller whose chunks are not signed."""
     if payload in _FIXED:
-        return settled(access_key, scheme, presigned, payload)
-    return Verified(identity(access_key), scheme, presigned, body_mode(payload))
+        return settled(caller, scheme, presigned, payload)
+    return Verified(caller.identity, scheme, presigned, body_mode(payload))

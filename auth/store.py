@@ -1,6 +1,7 @@
 """The credential store: a JSONL file of key pairs, the last line of a key counting, read again when it changes.
 
-A line: `{"access_key": "...", "secret_key": "...", "created_at": 1640995200, "enabled": true, "description": "..."}`.
+A line: `{"access_key": "...", "secret_key": "...", "created_at": 1640995200, "enabled": true, "description": "..."}`, and
+optionally `"account": "name"` (without it the key is the owner's of everything) and `"policy": {...}`.
 Lines are only ever appended, so that several processes may write, and a reader needs no lock.
 """
 
@@ -10,13 +11,14 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from auth.credential import Credential, check_pair
-from auth.jsonl import Stamp, append, parse, read
+from auth.credential import Credential, check_account, check_pair
+from auth.identity import OWNER_ID, OWNER_NAME, account_number, canonical_id
+from auth.jsonl import Stamp, append, check_policy, parse, read, record
 
 __all__ = ["Credential", "CredentialStore", "StoreStats"]
 
@@ -50,7 +52,7 @@ class StoreStats:
 
 
 class CredentialStore:
-    """All credentials of one process. `lookup` is a dictionary; everything else may touch the file."""
+    """All credentials of one process, and so its `Accounts`. Look-ups are dictionaries; everything else may touch the file."""
 
     def __init__(self, path: Path, *, environment: Mapping[str, str] = os.environ) -> None:
         self.path = path
@@ -58,6 +60,8 @@ class CredentialStore:
         self._own: Credential | None = None
         self._entries: dict[str, Credential] = {}
         self._enabled: dict[str, Credential] = {}
+        self._names: dict[str, str] = {OWNER_ID: OWNER_NAME}
+        self._principals: dict[str, str] = _principals_of("")
         self._bad_lines = 0
         self._stamp: Stamp | None = None
         self._loaded: float | None = None
@@ -82,19 +86,63 @@ class CredentialStore:
         """The enabled credential of an access key, or None. No I/O."""
         return self._enabled.get(access_key)
 
+    def account_name(self, canonical_id: str) -> str | None:
+        """See `Accounts`."""
+        return self._names.get(canonical_id)
+
+    def account_id(self, name: str) -> str | None:
+        """See `Accounts`."""
+        found = self._principals.get(name)
+        return found if found is not None and self._names.get(found) == name else None
+
+    def account_of(self, principal: str) -> str | None:
+        """See `Accounts`."""
+        return self._principals.get(principal)
+
+    def known_account(self, principal: str) -> bool:
+        """See `Accounts`."""
+        return principal in self._principals
+
     def credentials(self) -> list[Credential]:
         """All credentials of the file, in the order in which their keys first appeared, disabled ones too."""
         return list(self._entries.values())
 
-    def add(self, access_key: str, secret_key: str, description: str = "") -> Credential:
-        """Add a pair, or replace the secret of a key. Raises ValueError (a pair that cannot be), OSError."""
-        check_pair(access_key, secret_key)
-        return self._append(Credential(access_key, secret_key, int(time.time()), True, description))
+    def add(
+        self,
+        access_key: str,
+        secret_key: str,
+        description: str = "",
+        *,
+        account: str | None = None,
+        policy: str | None = None,
+    ) -> Credential:
+        """Add a pair, or replace the secret of a key. Raises ValueError (a pair that cannot be), OSError.
 
-    def generate(self, description: str = "") -> Credential:
-        """Make a random pair and add it. Raises OSError."""
+        `account` and `policy` (JSON): None keeps what the key has, empty is none. A new secret alone never widens what a
+        key may do.
+        """
+        check_pair(access_key, secret_key)
+        self.refresh()
+        before = self._entries.get(access_key, Credential(access_key, secret_key))
+        added = Credential(
+            access_key,
+            secret_key,
+            int(time.time()),
+            True,
+            description,
+            before.account if account is None else account,
+            before.policy if policy is None else check_policy(policy) if policy else None,
+        )
+        check_account(added.account)
+        return self._append(added)
+
+    def generate(
+        self, description: str = "", *, account: str | None = None, policy: str | None = None
+    ) -> Credential:
+        """Make a random pair and add it. Raises ValueError (account, policy), OSError."""
         access_key = "AKIA" + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(16))
-        return self.add(access_key, "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(40)), description)
+        secret_key = "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(40))
+        return self.add(access_key, secret_key, description, account=account, policy=policy)
 
     def set_enabled(self, access_key: str, enabled: bool) -> Credential:
         """Enable or disable a key. Raises KeyError if the store lacks it, OSError."""
@@ -150,13 +198,25 @@ class CredentialStore:
     def _take(self, entries: dict[str, Credential], bad_lines: int, stamp: Stamp | None, state: str) -> bool:
         enabled = {key: entry for key, entry in entries.items() if entry.enabled}
         if self._own is not None:
-            enabled[self._own.access_key] = self._own
+            enabled[self._own.access_key] = _as_filed(self._own, entries)
         self._entries, self._enabled = entries, enabled
+        self._know_accounts([*entries.values(), *enabled.values()])
         self._bad_lines, self._stamp, self._state, self._loaded = bad_lines, stamp, state, time.time()
         return True
 
+    def _know_accounts(self, credentials: Iterable[Credential]) -> None:
+        """Whatever a principal may be called by, disabled keys too."""
+        names, principals = {OWNER_ID: OWNER_NAME}, {}
+        for credential in credentials:
+            account = canonical_id(credential.account)
+            names.setdefault(account, credential.account)
+            principals[credential.access_key] = account
+        for account, name in names.items():
+            principals |= _principals_of("" if account == OWNER_ID else name)
+        self._names, self._principals = names, principals
+
     def _append(self, credential: Credential) -> Credential:
-        append(self.path, asdict(credential))
+        append(self.path, record(credential))
         self.refresh(force=True)
         return credential
 
@@ -168,7 +228,7 @@ class CredentialStore:
             return entry is None or entry.secret_key != own.secret_key
 
         try:
-            append(self.path, asdict(own), unless=lambda data: not is_new(data))
+            append(self.path, record(_as_filed(own, self._entries)), unless=lambda data: not is_new(data))
         except OSError as error:
             log.warning(
                 "%s: cannot be written (%s); the key pair of the environment works all the same",
@@ -176,6 +236,18 @@ class CredentialStore:
                 error.strerror,
             )
         self.refresh(force=True)
+
+
+def _as_filed(own: Credential, entries: Mapping[str, Credential]) -> Credential:
+    """The environment's pair with the account and the policy that the file gives the key."""
+    entry = entries.get(own.access_key, own)
+    return replace(own, account=entry.account, policy=entry.policy)
+
+
+def _principals_of(name: str) -> dict[str, str]:
+    """What an account goes by → its canonical user id; an empty name is the owner of everything."""
+    account = canonical_id(name)
+    return {name or OWNER_NAME: account, account: account, account_number(name): account}
 
 
 def environment_pair(environment: Mapping[str, str]) -> Credential | None:

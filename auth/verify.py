@@ -7,8 +7,8 @@ falls back to being anonymous.
 import logging
 from collections.abc import Callable, Mapping
 
-from auth import check_v2, check_v4
-from auth.checks import Rules, SignedRequest, log_refusal, shown
+from auth import check_v2, check_v4, sigv4
+from auth.checks import TOKEN, Rules, SignedRequest, log_refusal, shown
 from auth.credential import Credential, Lookup
 from auth.identity import ANONYMOUS, Verified
 from auth.payload import body_mode, check_payload, signs_chunks
@@ -51,8 +51,6 @@ _V4_PARAMS = frozenset(
 )
 """Parameters, in any spelling, of which one alone makes a request signed. `Expires` alone is no credential."""
 
-_TOKEN = "x-amz-security-token"  # noqa: S105 - a header's name
-
 
 def verify(
     request: SignedRequest, lookup: Lookup, *, region: str, now: float, clock_skew: float = 900
@@ -61,10 +59,24 @@ def verify(
 
     `now` in Unix seconds, `clock_skew` in seconds. Raises AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch,
     RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidArgument,
-    InvalidRequest, InvalidToken, NotImplemented.
+    InvalidRequest, InvalidToken, ExpiredToken, NotImplemented.
     """
+    return _verify(_choose, request, Rules(lookup, region, now, clock_skew))
+
+
+def verify_sts(
+    request: SignedRequest, lookup: Lookup, *, region: str, now: float, clock_skew: float = 900
+) -> Verified:
+    """As `verify`, for a request to the Security Token Service: version 4 in the header, for the service `sts`.
+
+    Raises the same errors. A signature for one service never verifies for the other: its name is in the signing key.
+    """
+    return _verify(_choose_sts, request, Rules(lookup, region, now, clock_skew, "sts"))
+
+
+def _verify(choose: Callable[[SignedRequest], Check], request: SignedRequest, rules: Rules) -> Verified:
     try:
-        return _choose(request)(request, Rules(lookup, region, now, clock_skew))
+        return choose(request)(request, rules)
     except S3Error as error:
         log_refusal(log, request, error)
         raise
@@ -74,10 +86,8 @@ def _choose(request: SignedRequest) -> Check:
     headers = request.headers
     authorization = headers.get("authorization")
     in_query = _query_check(request.params) if request.params else None
-    if _TOKEN in headers:
-        raise InvalidToken()
     if authorization is None:
-        return in_query or _anonymous
+        return in_query or (_token_alone if TOKEN in headers else _anonymous)
     if in_query is not None:
         raise _too_many()
     return _BY_WORD.get(authorization.partition(" ")[0], _unsupported)
@@ -86,14 +96,34 @@ def _choose(request: SignedRequest) -> Check:
 def _query_check(params: Mapping[str, str]) -> Check | None:
     """The scheme whose fragments are among the parameters, in whatever spelling."""
     names = {name.lower() for name in params}
-    if _TOKEN in names:
-        raise InvalidToken()
     version_2, version_4 = not names.isdisjoint(_V2_PARAMS), not names.isdisjoint(_V4_PARAMS)
     if version_2 and version_4:
         raise _too_many()
     if version_4:
         return _BY_ALGORITHM.get(params.get("X-Amz-Algorithm", ""), check_v4.verify_query)
-    return check_v2.verify_query if version_2 else None
+    if version_2:
+        return check_v2.verify_query
+    return _token_alone if TOKEN in names else None
+
+
+def _choose_sts(request: SignedRequest) -> Check:
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        return _anonymous
+    return _sts_header if authorization.partition(" ")[0] == sigv4.ALGORITHM else _unsupported
+
+
+def _sts_header(request: SignedRequest, rules: Rules) -> Verified:
+    """The request is in the body, so the signature must cover that."""
+    verified = check_v4.verify_header(request, rules)
+    if verified.body.sha256 is None and verified.body.deferred is None:
+        raise InvalidRequest("The signature must cover the request's body.")
+    return verified
+
+
+def _token_alone(request: SignedRequest, rules: Rules) -> Verified:
+    """A token without a signature is a fragment of credentials too."""
+    raise InvalidToken()
 
 
 def _too_many() -> S3Error:

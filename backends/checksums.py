@@ -143,10 +143,15 @@ def read_chunks(fd: int, size: int) -> Iterable[bytes]:
 
 
 def checksum_of(sealed: Sealed, algorithm: str) -> str:
-    """The base64 checksum of a sealed body: its own if it is of this algorithm, else computed (blocking)."""
+    """The base64 checksum of a sealed body: its own if it is of this algorithm, else computed (blocking).
+
+    An encrypted body has to bring it: its bytes here are others.
+    """
     known: Checksum | None = sealed.checksum
     if known is not None and known.algorithm == algorithm:
         return known.value
+    if sealed.stored is not None:
+        raise ValueError(f"an encrypted body came without its {algorithm}")
     if sealed.data is not None:
         return digest(algorithm, sealed.data)
     assert sealed.file is not None

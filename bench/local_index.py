@@ -110,8 +110,8 @@ def fill(path: str, bucket: str, keys: Iterable[str]) -> None:
         index.execute("BEGIN IMMEDIATE")
         index.execute("INSERT OR IGNORE INTO bodies (id, refs, data) VALUES (1, 1, x'00')")
         index.executemany(
-            "INSERT INTO objects SELECT id, ?, 0, 1, ?, 0, 'STANDARD',"
-            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1 FROM buckets WHERE name = ?",
+            "INSERT INTO objects (bucket, key, seq, owner, size, etag, modified, storage_class, body)"
+            " SELECT id, ?, 1, '', 1, ?, 0, 'STANDARD', 1 FROM buckets WHERE name = ?",
             ((key, "0" * 32, bucket) for key in keys),
         )
         index.execute("COMMIT")

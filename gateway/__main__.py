@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from gateway.cli import common, config, credential
+from gateway.cli import common, config, credential, keys, lifecycle
 from gateway.cli.common import Exit, Json, examples
 from gateway.cli.doctor import doctor
 from gateway.cli.fsck import fsck
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(credential.app, name="credential")
+app.add_typer(keys.app, name="keys")
+app.add_typer(lifecycle.app, name="lifecycle")
 app.command(epilog=examples("s3gw serve", "s3gw serve --listen 127.0.0.1:9000 --log auth=debug"))(serve)
 app.command(epilog=examples("s3gw fsck", "s3gw fsck --verify --repair"))(fsck)
 app.command(epilog=examples("s3gw doctor", "s3gw doctor --conf /etc/s3gw/gateway.toml --json"))(doctor)

@@ -1,6 +1,6 @@
 """The body of a request: one wrapper per concern, and nothing released that is not verified.
 
-    receive → aws-chunked framing and its signatures → length → digests → memory, a file, or the caller
+    receive → aws-chunked framing and its signatures → length → digests → encryption → memory, a file, or the caller
 
 Small bodies are handled where they arrive. Larger ones are received in batches; while a thread decodes, hashes and
 writes one batch, the next is received, and no more than that: back-pressure reaches the client's socket.
@@ -54,6 +54,19 @@ class Source(Protocol):
         """The next bytes, in the size in which they came; may be empty. Raises ClientDisconnected."""
 
 
+class Encryptor(Protocol):
+    """Turns the bytes of one object into those that are stored."""
+
+    def stored_size(self, size: int) -> int:
+        """What `size` bytes will take."""
+
+    def update(self, pieces: Sequence[Buffer]) -> Sequence[Buffer]:
+        """The stored bytes that are complete once these have come."""
+
+    def finish(self) -> Sequence[Buffer]:
+        """The rest of them."""
+
+
 class AsgiSource:
     """The messages of an ASGI server."""
 
@@ -78,7 +91,9 @@ class Body:
 
     `content_length` is that of the wire, `decoded_length` the value of `x-amz-decoded-content-length`, both in bytes;
     `md5` the decoded Content-MD5. Raises EntityTooLarge for more than `limit` bytes, at once if the length is known,
-    and MissingContentLength for a framed body of unknown length.
+    and MissingContentLength for a framed body of unknown length. With an `encryptor` what is sealed or iterated over is
+    encrypted, so that plain bytes never reach a file; lengths and digests are those of the plain bytes. `kept` is the
+    algorithm whose checksum the store wants of it, if that is not the one which the client sends.
     """
 
     def __init__(
@@ -92,6 +107,8 @@ class Body:
         checksum: ExpectedChecksum | None,
         spool: Spool,
         limit: int,
+        encryptor: Encryptor | None = None,
+        kept: str | None = None,
     ) -> None:
         self.length = decoded_length if mode.chunked else content_length
         self._source: Source = AsgiSource(receive)
@@ -100,11 +117,14 @@ class Body:
         self._expected = checksum
         self._spool = spool
         self._limit = limit
+        self._encryptor = encryptor
         self._decoder = self._make_decoder()
         self._digests = Digests(
             sha256=mode.sha256 is not None or mode.deferred is not None,
             algorithm=checksum.algorithm if checksum is not None else None,
+            kept=kept,
         )
+        self._kept = kept
         self.checksum: Checksum | None = None
         """The additional checksum, once everything is verified."""
         self._writer: Writer | None = None
@@ -142,8 +162,13 @@ class Body:
 
     async def seal(self, directory: str) -> Sealed:
         """Receive and verify everything; IncompleteBody, BadDigest, SignatureDoesNotMatch, ... where it is not as promised."""
-        self._writer = self._spool.writer(directory, self.length)
+        self._writer = self._spool.writer(directory, self._stored_length())
         return await self._store(self._writer)
+
+    def _stored_length(self) -> int | None:
+        if self.length is None or self._encryptor is None:
+            return self.length
+        return self._encryptor.stored_size(self.length)
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body, verified, in memory: for documents. MaxMessageLengthExceeded for more than `limit` bytes."""
@@ -167,10 +192,12 @@ class Body:
         self._verify()
         if held:
             yield held
+        if self._encryptor is not None:
+            yield b"".join(self._encryptor.finish())
 
     async def _decoded(self) -> AsyncIterator[list[bytes]]:
         def decode(batch: list[bytes]) -> list[bytes]:
-            return [piece if isinstance(piece, bytes) else bytes(piece) for piece in self._take(batch)[0]]
+            return [piece if isinstance(piece, bytes) else bytes(piece) for piece in self._take(batch)]
 
         batch = await self._next_batch()
         while self._source.more:
@@ -181,7 +208,7 @@ class Body:
 
     async def _store(self, writer: Writer) -> Sealed:
         def store(batch: list[bytes]) -> None:
-            writer.write(*self._take(batch))
+            _append(writer, self._take(batch))
 
         def store_last(batch: list[bytes]) -> Sealed:
             store(batch)
@@ -222,15 +249,15 @@ class Body:
         future.add_done_callback(_look_at)  # nobody awaits it if the client leaves meanwhile
         return future
 
-    def _take(self, batch: list[bytes]) -> tuple[Sequence[Buffer], int]:
-        """The object's bytes in a batch of the wire, digested, and their number."""
+    def _take(self, batch: list[bytes]) -> Sequence[Buffer]:
+        """The object's bytes in a batch of the wire, digested, as they are to be stored."""
         pieces = self._decode(batch)
-        digests, before = self._digests, self._digests.size
+        digests = self._digests
         for piece in pieces:
             digests.update(piece)
         if digests.size > self._limit:
             raise EntityTooLarge(ProposedSize=digests.size, MaxSizeAllowed=self._limit)
-        return pieces, digests.size - before
+        return pieces if self._encryptor is None else self._encryptor.update(pieces)
 
     def _decode(self, batch: list[bytes]) -> Sequence[Buffer]:
         if self._decoder is None:
@@ -241,8 +268,17 @@ class Body:
 
     def _sealed(self, writer: Writer) -> Sealed:
         self.checksum = self._verify()
+        stored = None
+        if self._encryptor is not None:
+            _append(writer, self._encryptor.finish())
+            stored = writer.size
         data, file = writer.finish()
-        return Sealed(self._digests.size, self._digests.md5.hex(), self.checksum, data, file)
+        checksum = self._checksum_to_keep()
+        return Sealed(self._digests.size, self._digests.md5.hex(), checksum, data, file, stored)
+
+    def _checksum_to_keep(self) -> Checksum | None:
+        value = self._digests.kept
+        return self.checksum if self._kept is None or value is None else Checksum(self._kept, value)
 
     def _verify(self) -> Checksum | None:
         """Compare everything that was promised with everything that came."""
@@ -282,6 +318,10 @@ class Body:
         if promised is not None and promised != found:
             raise BadDigest(f"The {expected.algorithm} you specified did not match the calculated checksum.")
         return Checksum(expected.algorithm, found)
+
+
+def _append(writer: Writer, pieces: Sequence[Buffer]) -> None:
+    writer.write(pieces, sum(map(len, pieces)))
 
 
 def _look_at(future: "asyncio.Future[Any]") -> None:

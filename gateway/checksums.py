@@ -152,15 +152,19 @@ def _agree(expected: ExpectedChecksum, sdk: str | None) -> None:
 
 
 class Digests:
-    """All digests of a body, computed in one pass: MD5 always, SHA-256 if asked for, one additional checksum."""
+    """All digests of a body, computed in one pass: MD5 always, SHA-256 if asked for, one additional checksum.
 
-    __slots__ = ("_algorithm", "_checksum", "_md5", "_sha256", "_shared", "size")
+    `kept` is a second additional checksum, for a store that keeps another one than the client sends.
+    """
 
-    def __init__(self, *, sha256: bool, algorithm: str | None) -> None:
+    __slots__ = ("_algorithm", "_checksum", "_kept", "_md5", "_sha256", "_shared", "size")
+
+    def __init__(self, *, sha256: bool, algorithm: str | None, kept: str | None = None) -> None:
         self.size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256() if sha256 else None
         self._algorithm = algorithm
+        self._kept = ALGORITHMS[kept].hasher() if kept is not None else None
         self._checksum: Hasher | None = None
         self._shared = False
         if algorithm is not None:
@@ -176,6 +180,8 @@ class Digests:
             self._sha256.update(piece)
         if self._checksum is not None and not self._shared:
             self._checksum.update(piece)
+        if self._kept is not None:
+            self._kept.update(piece)
 
     @property
     def md5(self) -> bytes:
@@ -192,3 +198,8 @@ class Digests:
     def checksum(self) -> str | None:
         """The additional checksum in base64."""
         return b64encode(self._checksum.digest()).decode() if self._checksum is not None else None
+
+    @property
+    def kept(self) -> str | None:
+        """The second one."""
+        return b64encode(self._kept.digest()).decode() if self._kept is not None else None

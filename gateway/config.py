@@ -6,6 +6,7 @@ plain `${`. Everything that is wrong is reported at once, with the key, the valu
 """
 
 import difflib
+import ipaddress
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -51,7 +53,7 @@ __all__ = ["ConfigError", "Loaded", "Settings", "load", "load_with_origins"]
 logger = logging.getLogger("gateway.config")
 
 LATER = frozenset(
-    {"admin", "buckets", "cache", "metadata", "replication", "rpc", "servers", "auth.trusted_proxies"}
+    {"admin", "buckets", "cache", "metadata", "replication", "rpc", "servers"}
     | {f"backends.{key}" for key in ("access_key", "endpoint_url", "provider", "region")}
     | {f"backends.{key}" for key in ("secret_key", "session_token", "zone_code")}
 )
@@ -100,6 +102,13 @@ def _address(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise _refuse('expected an address or a network, for example "10.0.0.0/8"') from None
+
+
 def _matching(pattern: str, expected: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -119,6 +128,7 @@ Region = Annotated[
     str, _matching(r"[A-Za-z0-9-]{1,64}", "letters, digits and hyphens, for example us-east-1")
 ]
 Url = Annotated[str, _matching(r"(https?://[^/\s]+/?)?", "http://HOST or https://HOST, or nothing")]
+Network = Annotated[str, AfterValidator(_network)]
 Domain = Annotated[
     str, _matching(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "a host name in lower case, without a port")
 ]
@@ -214,6 +224,21 @@ class AuthSettings(Section):
         description="what unsigned requests may do: nothing, read what is public, or everything",
     )
     clock_skew_seconds: Seconds = Field(default=900.0, description="seconds that a client's clock may differ")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=(), description="networks of proxies whose X-Forwarded-For is believed (aws:SourceIp)"
+    )
+    object_ownership: Literal["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = Field(
+        default="BucketOwnerEnforced",
+        description="of a new bucket that does not say; with the default, as on AWS, there are no ACLs",
+    )
+
+
+class WebsiteSettings(Section):
+    """`[website]`: buckets as websites."""
+
+    domains: Annotated[tuple[Domain, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=(), description="bucket.DOMAIN is the website of the bucket"
+    )
 
 
 def _kind(value: str) -> str:
@@ -244,6 +269,94 @@ class BackendSettings(Section):
     is_primary: bool = Field(default=True, description="reads come from here first")
 
 
+TARGET_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class TargetSettings(Section):
+    """One `[notifications.targets.NAME]`: a webhook."""
+
+    model_config = ConfigDict(extra="ignore")  # refused below, by name
+
+    url: Annotated[str, _matching(r"https?://[^/\s]+\S*", "http://HOST/PATH or https://HOST/PATH")]
+    secret: SecretStr = SecretStr("")
+    timeout_seconds: Seconds = 10.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        for key in value if isinstance(value, dict) else ():
+            if key not in cls.model_fields:
+                raise _refuse(f"unknown key {key}; known are {', '.join(cls.model_fields)}")
+        return value
+
+
+class NotificationSettings(Section):
+    """`[notifications]`: where events of buckets go."""
+
+    targets: dict[str, TargetSettings] = Field(default_factory=dict, description="webhooks by name")
+    eventbridge_url: Annotated[
+        str, _matching(r"(https?://[^/\s]+\S*)?", "http://HOST/PATH or https://HOST/PATH, or nothing")
+    ] = Field(default="", description="the webhook of buckets that send to EventBridge")
+    eventbridge_secret: SecretStr = Field(
+        default=SecretStr(""), description="signs what goes to eventbridge_url"
+    )
+    max_age_hours: Seconds = Field(
+        default=24.0, description="hours; an event that could not be delivered is given up"
+    )
+    max_queued: Whole = Field(
+        default=100_000,
+        ge=1,
+        description="events that wait for one target; beyond it the oldest are given up",
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.targets:
+            if not TARGET_NAME.fullmatch(name) or name == "eventbridge":
+                raise _refuse(
+                    f'targets: "{name}" cannot be a name; 1 to 64 letters, digits, - and _, not "eventbridge"'
+                )
+        return self
+
+
+class LifecycleSettings(Section):
+    """`[lifecycle]`: carrying out the lifecycle rules of buckets."""
+
+    interval_seconds: Annotated[float, BeforeValidator(_not_boolean)] = Field(
+        default=3600.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds between two passes over the buckets; 0 = rules are not carried out",
+    )
+    day_seconds: Seconds = Field(
+        default=86400.0, description="seconds that a day of a rule lasts; shorter to try rules out"
+    )
+
+
+class EncryptionSettings(Section):
+    """`[encryption]`: encryption at rest."""
+
+    key_file: Annotated[Path, AfterValidator(_expanded)] = Field(
+        default=Path("~/.s3gw/keys.jsonl"),
+        validate_default=True,
+        description="the key ring, a JSONL file; made at the first use",
+    )
+    default: Literal["", "AES256"] = Field(
+        default="", description="AES256: every new object is encrypted | empty: those that ask for it"
+    )
+    sse_c_over_http: bool = Field(
+        default=False, description="customers' keys are taken without TLS from other machines"
+    )
+
+
+class LoggingSettings(Section):
+    """`[logging]`: server access logs of buckets."""
+
+    flush_seconds: Seconds = Field(
+        default=300.0, description="seconds; how often gathered records become log objects"
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by `load`; made directly, it holds the defaults and what is passed."""
 
@@ -253,6 +366,11 @@ class Settings(BaseSettings):
 
     s3_gateway: S3GatewaySettings = Field(default_factory=S3GatewaySettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    website: WebsiteSettings = Field(default_factory=WebsiteSettings)
+    notifications: NotificationSettings = Field(default_factory=NotificationSettings)
+    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
+    logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
     backends: tuple[BackendSettings, ...] = Field(default_factory=lambda: (BackendSettings(),))
 
     @property
@@ -273,6 +391,17 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @model_validator(mode="after")
+    def _websites_apart(self) -> Self:
+        for domain in self.website.domains:
+            for other in self.s3_gateway.domains:
+                if f".{domain}".endswith(f".{other}") or f".{other}".endswith(f".{domain}"):
+                    raise _refuse(
+                        f'website.domains: "{domain}" and "{other}" of s3_gateway.domains must not lie within each '
+                        "other: a request would be for both"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _one_backend(self) -> Self:
         names = [backend.name for backend in self.backends if backend.enabled]
         if len(names) != 1:
@@ -284,6 +413,11 @@ class Settings(BaseSettings):
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "s3_gateway": S3GatewaySettings,
     "auth": AuthSettings,
+    "website": WebsiteSettings,
+    "notifications": NotificationSettings,
+    "encryption": EncryptionSettings,
+    "logging": LoggingSettings,
+    "lifecycle": LifecycleSettings,
     "backends": BackendSettings,
 }
 """The model of each section."""

@@ -1,18 +1,25 @@
 """What a handler gets: the operation, the request, the verified caller, the backend, and the ways to read the body."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from auth.access import Anonymous
-from auth.identity import Verified
-from backends.base import MAX_PUT_BYTES, Backend, Multipart, Ref
-from gateway.body import Body
+from auth.accounts import Accounts, OneAccount
+from auth.identity import OWNER_ID, Identity, Verified
+from backends.base import MAX_PUT_BYTES, Backend, BucketInfo, Doc, Multipart, Ref, Versioned
+from gateway.body import Body, Encryptor
 from gateway.checksums import ExpectedChecksum, content_md5, expected_checksum
 from gateway.errors import MissingContentLength, NotImplemented_
 from gateway.reply import Reply
 from gateway.request import Request
 from gateway.spool import Spool
+
+if TYPE_CHECKING:
+    from gateway.encryption.keyring import KeyRing
+    from gateway.events import Events
+    from gateway.serverlog import ServerLog
 
 MAX_DOCUMENT_BYTES = 3 * 1024 * 1024
 """Largest XML body: a full CompleteMultipartUpload or DeleteObjects stays below it."""
@@ -25,7 +32,23 @@ class Services:
     backend: Backend
     multipart: Multipart | None
     spool: Spool
-    region: str
+    region: str = "us-east-1"
+    versioned: Versioned | None = None
+    accounts: Accounts = field(default_factory=OneAccount)
+    object_ownership: str = "BucketOwnerEnforced"
+    """Of a new bucket that does not say."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose X-Forwarded-For is believed."""
+    website_domains: tuple[str, ...] = ()
+    keys: "KeyRing | None" = None
+    encrypt_all: bool = False
+    """Objects of buckets without a default encryption are encrypted too (SSE-S3)."""
+    sse_c_over_http: bool = False
+    """Customers' keys are taken over plain HTTP from other machines."""
+    lifecycle_day: int = 86_400_000
+    """How long a day of a lifecycle rule lasts, in ms."""
+    events: "Events | None" = None
+    server_log: "ServerLog | None" = None
     anonymous: Anonymous = "public-read"
     clock_skew: float = 900
     chunk_bytes: int = 1024 * 1024
@@ -62,17 +85,70 @@ class Operation:
     aliases: tuple[str, ...] = ()
     streams: bool = False
     """The body is the object's: it is verified while it is stored."""
+    versioned_action: str = ""
+    """The action where `versionId` names a version; empty: the same."""
+    per_item: bool = False
+    """The body names the objects: the handler asks for each of them."""
+    form: bool = False
+    """The body says who calls and for what: the handler verifies and authorises."""
+
+
+NO_BUCKET = BucketInfo("", 0)
+"""The bucket of requests that concern none, or one that is to be made."""
 
 
 @dataclass(slots=True)
 class Context:
-    """One authorised request."""
+    """One authorised request. `bucket` is the bucket that it is about, with its documents."""
 
     request: Request
     operation: Operation
     verified: Verified
     services: Services
+    bucket: BucketInfo = NO_BUCKET
     prefetched: bytes | None = None
+    audit: dict[str, str] = field(default_factory=dict)
+    """What the server access log tells beyond request and reply: `key` (of a form), `acl` (`Yes`: only an ACL let it pass)."""
+
+    @property
+    def identity(self) -> Identity:
+        """The caller."""
+        return self.verified.identity
+
+    @property
+    def bucket_owner(self) -> str:
+        """The canonical id of the bucket's owner."""
+        return self.bucket.owner or OWNER_ID
+
+    def document_of_bucket(self, doc: Doc) -> str | None:
+        """A document of the bucket; None if it has none. No I/O."""
+        return self.bucket.docs.get(doc)
+
+    @property
+    def notifies(self) -> bool:
+        """Whether anybody may want to know of changes in the bucket."""
+        return Doc.NOTIFICATION in self.bucket.docs and self.services.events is not None
+
+    async def emit(
+        self,
+        event: str,
+        key: str,
+        *,
+        size: int | None = None,
+        etag: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        """Tell those who want to know of `event` (`s3:ObjectCreated:Put`), a committed change of an object of the bucket.
+
+        Returns when the event is queued for good; raises if it cannot be, so that the client repeats the change.
+        """
+        if not self.notifies:
+            return
+        assert self.services.events is not None
+        from gateway.events import Change, origin_of
+
+        change = Change(event, key, size, etag, version)
+        await self.services.events.publish(self.bucket, [change], origin_of(self))
 
     @property
     def backend(self) -> Backend:
@@ -87,6 +163,13 @@ class Context:
         return self.services.multipart
 
     @property
+    def versioned(self) -> Versioned:
+        """The same store, if it keeps versions; NotImplemented otherwise."""
+        if self.services.versioned is None:
+            raise NotImplemented_()
+        return self.services.versioned
+
+    @property
     def ref(self) -> Ref:
         """The object (or, with an empty key, the bucket) the request is about."""
         return Ref(self.request.bucket, self.request.key)
@@ -99,15 +182,20 @@ class Context:
         """A query parameter."""
         return self.request.params.get(name, default)
 
-    def body(self, checksum: ExpectedChecksum | None = None) -> Body:
-        """The object in the request's body, verified while it is read.
+    def body(
+        self,
+        checksum: ExpectedChecksum | None = None,
+        encryptor: Encryptor | None = None,
+        kept: str | None = None,
+    ) -> Body:
+        """The object in the request's body, verified (and encrypted) while it is read.
 
         Raises MissingContentLength, InvalidDigest, InvalidRequest (checksum headers), EntityTooLarge.
         """
         request = self.request
         if request.content_length is None and "transfer-encoding" not in request.headers:
             raise MissingContentLength()
-        return self._body(checksum or expected_checksum(request.headers), MAX_PUT_BYTES)
+        return self._body(checksum or expected_checksum(request.headers), MAX_PUT_BYTES, encryptor, kept)
 
     async def document(self, *, checksum: bool = True) -> bytes:
         """A small body (XML), whole and verified. Raises MaxMessageLengthExceeded.
@@ -128,7 +216,13 @@ class Context:
         """
         self.prefetched = await self.document(checksum=False)
 
-    def _body(self, checksum: ExpectedChecksum | None, limit: int) -> Body:
+    def _body(
+        self,
+        checksum: ExpectedChecksum | None,
+        limit: int,
+        encryptor: Encryptor | None = None,
+        kept: str | None = None,
+    ) -> Body:
         request = self.request
         mode = self.verified.body
         return Body(
@@ -140,6 +234,8 @@ class Context:
             checksum=checksum,
             spool=self.services.spool,
             limit=limit,
+            encryptor=encryptor,
+            kept=kept,
         )
 
 

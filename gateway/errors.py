@@ -137,6 +137,11 @@ InvalidPartOrder = _kind(
     "The list of parts was not in ascending order. Parts must be ordered by part number.",
 )
 InvalidRange = _kind("InvalidRange", 416, "The requested range is not satisfiable")
+InvalidRedirectLocation = _kind(
+    "InvalidRedirectLocation",
+    400,
+    "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+)
 InvalidRequest = _kind("InvalidRequest", 400, "Invalid Request")
 InvalidSecurity = _kind("InvalidSecurity", 403, "The provided security credentials are not valid.")
 InvalidStorageClass = _kind("InvalidStorageClass", 400, "The storage class you specified is not valid")
@@ -225,6 +230,152 @@ XAmzContentSHA256Mismatch = _kind(
     400,
     "The provided 'x-amz-content-sha256' header does not match what was computed.",
 )
+
+# Access, documents, locks, encryption, forms, events.
+MalformedPolicy = _kind("MalformedPolicy", 400, "Policies must be valid JSON and the first byte must be '{'")
+InvalidTag = _kind("InvalidTag", 400, "The tag provided was not a valid tag.")
+InvalidBucketState = _kind(
+    "InvalidBucketState", 409, "The request is not valid for the current state of the bucket."
+)
+InvalidObjectState = _kind(
+    "InvalidObjectState", 403, "The operation is not valid for the object's storage class"
+)
+NoSuchObjectLockConfiguration = _kind(
+    "NoSuchObjectLockConfiguration", 404, "The specified object does not have a ObjectLock configuration"
+)
+InvalidRetentionPeriod = _kind(
+    "InvalidRetentionPeriod", 400, "The retention period must be a positive integer."
+)
+UnresolvableGrantByEmailAddress = _kind(
+    "UnresolvableGrantByEmailAddress",
+    400,
+    "The e-mail address you provided does not match any account on record.",
+)
+IllegalVersioningConfigurationException = _kind(
+    "IllegalVersioningConfigurationException",
+    400,
+    "The Versioning element must be specified and be either Enabled or Suspended.",
+)
+InvalidEncryptionAlgorithmError = _kind(
+    "InvalidEncryptionAlgorithmError",
+    400,
+    "The encryption request you specified is not valid. The valid value is AES256.",
+)
+KMSNotFoundException = _kind("KMS.NotFoundException", 400, "The key does not exist.")
+KMSDisabledException = _kind("KMS.DisabledException", 400, "The key is disabled.")
+InvalidPolicyDocument = _kind("InvalidPolicyDocument", 400, "Invalid Policy: Invalid JSON.")
+MalformedPOSTRequest = _kind(
+    "MalformedPOSTRequest", 400, "The body of your POST request is not well-formed multipart/form-data."
+)
+MaxPostPreDataLengthExceeded = _kind(
+    "MaxPostPreDataLengthExceededError",
+    400,
+    "Your POST request fields preceding the upload file were too large.",
+)
+IncorrectNumberOfFilesInPostRequest = _kind(
+    "IncorrectNumberOfFilesInPostRequest", 400, "POST requires exactly one file upload per request."
+)
+UserKeyMustBeSpecified = _kind(
+    "UserKeyMustBeSpecified",
+    400,
+    "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.",
+)
+ExpiredToken = _kind("ExpiredToken", 400, "The provided token has expired.")
+InvalidTargetBucketForLogging = _kind(
+    "InvalidTargetBucketForLogging",
+    400,
+    "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants "
+    "for the log-delivery group.",
+)
+RestoreAlreadyInProgress = _kind("RestoreAlreadyInProgress", 409, "Object restore is already in progress.")
+
+# SelectObjectContent.
+CSVParsingError = _kind(
+    "CSVParsingError", 400, "Encountered an error parsing the CSV file. Check the file and try again."
+)
+CastFailed = _kind(
+    "CastFailed",
+    400,
+    "Attempt to convert from one data type to another using CAST failed in the SQL expression.",
+)
+EmptyRequestBody = _kind("EmptyRequestBody", 400, "Request body cannot be empty.")
+ExpressionTooLong = _kind(
+    "ExpressionTooLong",
+    400,
+    "The SQL expression is too long: The maximum byte-length for the SQL expression is 256 KB.",
+)
+ExternalEvalException = _kind(
+    "ExternalEvalException", 400, "The query cannot be evaluated. Check the file and try again."
+)
+InvalidColumnIndex = _kind("InvalidColumnIndex", 400, "The column index in the SQL expression is not valid.")
+InvalidCompressionFormat = _kind(
+    "InvalidCompressionFormat",
+    400,
+    "The file is not in a supported compression format. Only GZIP and BZIP2 are supported.",
+)
+InvalidDataSource = _kind(
+    "InvalidDataSource", 400, "The data source type is not valid. Only CSV, JSON, and Parquet are supported."
+)
+InvalidDataType = _kind("InvalidDataType", 400, "The SQL expression contains a data type that is not valid.")
+InvalidExpressionType = _kind(
+    "InvalidExpressionType", 400, "The ExpressionType value is not valid. Only SQL expressions are supported."
+)
+InvalidFileHeaderInfo = _kind(
+    "InvalidFileHeaderInfo",
+    400,
+    "The FileHeaderInfo value is not valid. Only NONE, USE, and IGNORE are supported.",
+)
+InvalidJsonType = _kind(
+    "InvalidJsonType", 400, "The JsonType value is not valid. Only DOCUMENT and LINES are supported."
+)
+InvalidQuoteFields = _kind(
+    "InvalidQuoteFields", 400, "The QuoteFields value is not valid. Only ALWAYS and ASNEEDED are supported."
+)
+InvalidRequestParameter = _kind(
+    "InvalidRequestParameter",
+    400,
+    "The value of a parameter in the SelectRequest element is not valid. Check the service API "
+    "documentation and try again.",
+)
+JSONParsingError = _kind(
+    "JSONParsingError", 400, "Encountered an error parsing the JSON file. Check the file and try again."
+)
+LexerInvalidChar = _kind(
+    "LexerInvalidChar", 400, "The SQL expression contains a character that is not valid."
+)
+MissingHeaders = _kind(
+    "MissingHeaders",
+    400,
+    "Some headers in the query are missing from the file. Check the file and try again.",
+)
+MissingRequiredParameter = _kind(
+    "MissingRequiredParameter",
+    400,
+    "The SelectRequest entity is missing a required parameter. Check the service documentation and "
+    "try again.",
+)
+ObjectSerializationConflict = _kind(
+    "ObjectSerializationConflict",
+    400,
+    "The SelectRequest entity can only contain one of CSV, JSON, or Parquet. Check the service "
+    "documentation and try again.",
+)
+OverMaxRecordSize = _kind(
+    "OverMaxRecordSize",
+    400,
+    "The length of a record in the input or result is greater than the maxCharsPerRecord limit of 1 MB.",
+)
+ParquetParsingError = _kind(
+    "ParquetParsingError", 400, "Encountered an error parsing the Parquet file. Check the file and try again."
+)
+ParseInvalidPathComponent = _kind(
+    "ParseInvalidPathComponent", 400, "The SQL expression contains a path component that is not valid."
+)
+ParseUnexpectedToken = _kind("ParseUnexpectedToken", 400, "The SQL expression contains an unexpected token.")
+ParseUnsupportedSyntax = _kind(
+    "ParseUnsupportedSyntax", 400, "The SQL expression contains unsupported syntax."
+)
+UnsupportedFunction = _kind("UnsupportedFunction", 400, "Encountered an unsupported SQL function.")
 
 # What a subresource without a document answers: GetBucketCors without a configuration, and so on.
 NoSuchBucketPolicy = _kind("NoSuchBucketPolicy", 404, "The bucket policy does not exist")

@@ -3,12 +3,23 @@
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
+import time
 from collections.abc import Mapping
 
-from backends.base import NO_DOCS, ChecksumType, Conditions, Content, Doc, ObjectInfo, Write
+from backends.base import ChecksumType, Conditions, Content, Doc, ObjectInfo, UploadInfo, Write
+from gateway import acls
 from gateway.checksums import ALGORITHMS
 from gateway.conditions import http_date
-from gateway.errors import InvalidArgument, InvalidStorageClass, MetadataTooLarge, NotImplemented_
+from gateway.configurations import lifecycle, object_lock, tagging
+from gateway.context import Context
+from gateway.errors import (
+    InvalidArgument,
+    InvalidRedirectLocation,
+    InvalidStorageClass,
+    MetadataTooLarge,
+    NotImplemented_,
+)
+from gateway.lifecycle import evaluation
 from gateway.request import Request
 
 USER_PREFIX = "x-amz-meta-"
@@ -24,13 +35,10 @@ SYSTEM_HEADERS = (
     "expires",
 )
 
-_CANNED = {
-    "private": None,
-    "public-read": "public-read",
-    # With one account the owner of bucket, object and every key is the same: these grant nobody else anything.
-    "bucket-owner-read": None,
-    "bucket-owner-full-control": None,
-}
+REDIRECT_LOCATION = "x-amz-website-redirect-location"
+"""Kept as a header; `gateway.website` follows it, S3 shows it."""
+_MAX_REDIRECT = 2048
+_REDIRECTS = ("/", "http://", "https://")
 
 _STORAGE_CLASSES = frozenset(
     "STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING REDUCED_REDUNDANCY GLACIER_IR".split()
@@ -38,18 +46,7 @@ _STORAGE_CLASSES = frozenset(
 """Labels that change nothing for a reader. Archive classes need a restore, which there is not."""
 
 # What would have to be enforced: refused rather than ignored.
-_REFUSED = frozenset(
-    (
-        "x-amz-server-side-encryption x-amz-server-side-encryption-aws-kms-key-id "
-        "x-amz-server-side-encryption-context x-amz-server-side-encryption-bucket-key-enabled "
-        "x-amz-server-side-encryption-customer-algorithm x-amz-server-side-encryption-customer-key "
-        "x-amz-server-side-encryption-customer-key-md5 "
-        "x-amz-copy-source-server-side-encryption-customer-algorithm x-amz-tagging "
-        "x-amz-website-redirect-location x-amz-object-lock-mode x-amz-object-lock-retain-until-date "
-        "x-amz-object-lock-legal-hold x-amz-grant-full-control x-amz-grant-read x-amz-grant-read-acp "
-        "x-amz-grant-write x-amz-grant-write-acp x-amz-write-offset-bytes"
-    ).split()
-)
+_REFUSED = frozenset({"x-amz-write-offset-bytes"})
 
 _OVERRIDES = {f"response-{name}": name for name in SYSTEM_HEADERS}
 
@@ -57,59 +54,73 @@ _OVERRIDES = {f"response-{name}": name for name in SYSTEM_HEADERS}
 def refuse_unsupported(headers: Mapping[str, str]) -> None:
     """Raise NotImplemented for a header whose promise nobody would keep."""
     refused = _REFUSED.intersection(headers)
-    if headers.get("x-amz-object-lock-legal-hold") == "OFF":
-        refused -= {"x-amz-object-lock-legal-hold"}
     if refused:
         raise NotImplemented_(Header=min(refused))
 
 
-def canned_acl(headers: Mapping[str, str]) -> Mapping[Doc, str]:
-    """`x-amz-acl` as the document to keep. Raises InvalidArgument, NotImplemented."""
-    name = headers.get("x-amz-acl")
-    if name is None:
-        return NO_DOCS
-    if name not in _CANNED:
-        known = name in ("public-read-write", "authenticated-read", "aws-exec-read", "log-delivery-write")
-        if known:
-            raise NotImplemented_(f"The canned ACL {name} is not implemented.", Header="x-amz-acl")
-        raise InvalidArgument(ArgumentName="x-amz-acl", ArgumentValue=name)
-    acl = _CANNED[name]
-    return {Doc.ACL: acl} if acl else NO_DOCS
-
-
 def write_of(
-    request: Request,
+    context: Context,
     conditions: Conditions,
     *,
     checksum_algorithm: str | None = None,
     checksum_type: ChecksumType | None = None,
 ) -> Write:
-    """What a PUT, copy or multipart upload keeps beside its bytes. Raises for what is too large or unsupported."""
-    headers = request.headers
+    """What a PUT, copy or multipart upload keeps beside its bytes. Raises for what is wrong, too large or unsupported."""
+    headers = context.request.headers
     refuse_unsupported(headers)
     storage_class = headers.get("x-amz-storage-class", "STANDARD")
     if storage_class not in _STORAGE_CLASSES:
         raise InvalidStorageClass(StorageClassRequested=storage_class)
+    owner = acls.object_owner(context)
     return Write(
         headers=system_metadata(headers),
         user=user_metadata(headers),
-        docs=canned_acl(headers),
+        docs=_documents(context, owner),
         storage_class=storage_class,
+        owner=owner,
         conditions=conditions,
         checksum_algorithm=checksum_algorithm,
         checksum_type=checksum_type,
     )
 
 
+def _documents(context: Context, owner: str) -> dict[Doc, str]:
+    """The documents that a new object begins with: ACL, tags, lock."""
+    headers, docs = context.request.headers, {}
+    acl = acls.for_object(context, owner)
+    if acl is not None:
+        docs[Doc.ACL] = acl
+    if "x-amz-tagging" in headers:
+        tags = tagging.read_header(headers["x-amz-tagging"])
+        if tags is not None:
+            docs[Doc.TAGGING] = tags
+    return docs | object_lock.lock_documents(headers, context.bucket.docs, time.time_ns() // 1_000_000)
+
+
 def system_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """The system metadata to keep. `aws-chunked` is a framing of the transfer, never part of the object."""
+    """The system metadata to keep. `aws-chunked` is a framing of the transfer, never part of the object.
+
+    Raises InvalidRedirectLocation.
+    """
     kept = {name: headers[name] for name in SYSTEM_HEADERS if name in headers}
     if "content-encoding" in kept:
         codings = [coding.strip() for coding in kept.pop("content-encoding").split(",")]
         rest = ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
         if rest:
             kept["content-encoding"] = rest
+    if REDIRECT_LOCATION in headers:
+        kept[REDIRECT_LOCATION] = _redirect_location(headers[REDIRECT_LOCATION])
     return kept
+
+
+def _redirect_location(value: str) -> str:
+    if not value.startswith(_REDIRECTS):
+        raise InvalidRedirectLocation()
+    if len(value) > _MAX_REDIRECT:
+        raise InvalidRedirectLocation(
+            "The length of website redirect location cannot exceed 2,048 characters."
+        )
+    return value
 
 
 def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
@@ -122,9 +133,45 @@ def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     return user
 
 
-def object_headers(content: Content, request: Request) -> dict[str, str]:
+def version_headers(context: Context, info: ObjectInfo) -> dict[str, str]:
+    """`x-amz-version-id`, where versioning is or was enabled."""
+    if info.version is not None:
+        return {"x-amz-version-id": info.version}
+    return {"x-amz-version-id": "null"} if Doc.VERSIONING in context.bucket.docs else {}
+
+
+def expiration_headers(context: Context, info: ObjectInfo) -> dict[str, str]:
+    """`x-amz-expiration`: when a lifecycle rule lets the current object go. Of a version that is named S3 tells nothing."""
+    text = context.bucket.docs.get(Doc.LIFECYCLE)
+    if text is None or "versionId" in context.request.params:
+        return {}
+    rules, tags = lifecycle.load(text), tagging.load(info.docs.get(Doc.TAGGING))
+    value = evaluation.expiration_header(
+        rules, info.key, info.size, tags, info.modified, day=context.services.lifecycle_day
+    )
+    return {} if value is None else {"x-amz-expiration": value}
+
+
+def abort_headers(context: Context, upload: UploadInfo) -> dict[str, str]:
+    """`x-amz-abort-date` and `x-amz-abort-rule-id`: when a lifecycle rule aborts the upload."""
+    text = context.bucket.docs.get(Doc.LIFECYCLE)
+    if text is None:
+        return {}
+    rules, day = lifecycle.load(text), context.services.lifecycle_day
+    return evaluation.abort_headers(rules, upload.key, upload.initiated, day=day)
+
+
+def document_headers(docs: Mapping[Doc, str]) -> dict[str, str]:
+    """What an object's documents add to its headers: the number of tags, the lock."""
+    headers = object_lock.lock_headers(docs)
+    if Doc.TAGGING in docs:
+        headers["x-amz-tagging-count"] = str(len(tagging.load(docs[Doc.TAGGING])))
+    return headers
+
+
+def object_headers(content: Content, context: Context) -> dict[str, str]:
     """The headers of a GET or HEAD: metadata, ETag, range, and the checksum if it was asked for."""
-    info, span = content.info, content.span
+    info, span, request = content.info, content.span, context.request
     headers = {
         "content-type": DEFAULT_TYPE,
         **info.headers,
@@ -134,6 +181,11 @@ def object_headers(content: Content, request: Request) -> dict[str, str]:
     }
     for name, value in info.user.items():
         headers[USER_PREFIX + name] = value
+    if info.version is not None or context.bucket.docs:
+        headers |= version_headers(context, info)
+        headers |= expiration_headers(context, info)
+    if info.docs:
+        headers |= document_headers(info.docs)
     if info.storage_class != "STANDARD":
         headers["x-amz-storage-class"] = info.storage_class
     if span.partial:

@@ -12,13 +12,25 @@ from collections.abc import Iterable
 
 from gateway.context import Level, Operation
 from gateway.errors import (
-    AccessForbidden,
     InvalidArgument,
     InvalidRequest,
     MethodNotAllowed,
     S3Error,
 )
-from gateway.handlers import absent, acl, bucket, copy, listing, multipart, objects
+from gateway.handlers import (
+    acl,
+    bucket,
+    copy,
+    form,
+    listing,
+    locks,
+    multipart,
+    notices,
+    objects,
+    select,
+    subresources,
+    tagging,
+)
 from gateway.request import Request
 
 _S, _B, _O = Level.SERVICE, Level.BUCKET, Level.OBJECT
@@ -35,16 +47,20 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ListObjectsV2", "GET", _B, "list-type", "s3:ListBucket", listing.list_objects_v2),
     Operation("ListObjectVersions", "GET", _B, "versions", "s3:ListBucketVersions", listing.list_object_versions),
     Operation("ListMultipartUploads", "GET", _B, "uploads", "s3:ListBucketMultipartUploads", multipart.list_multipart_uploads),
-    Operation("DeleteObjects", "POST", _B, "delete", "s3:DeleteObject", objects.delete_objects),
-    Operation("PostObject", "POST", _B, "", "s3:PutObject"),
+    Operation("DeleteObjects", "POST", _B, "delete", "s3:DeleteObject", objects.delete_objects, per_item=True),
+    Operation("PostObject", "POST", _B, "", "s3:PutObject", form.post_object, streams=True, form=True),
 
-    Operation("GetObject", "GET", _O, "", "s3:GetObject", objects.get_object),
-    Operation("HeadObject", "HEAD", _O, "", "s3:GetObject", objects.head_object),
-    Operation("GetObjectAttributes", "GET", _O, "attributes", "s3:GetObjectAttributes", objects.get_object_attributes),
+    Operation("GetObject", "GET", _O, "", "s3:GetObject", objects.get_object,
+              versioned_action="s3:GetObjectVersion"),
+    Operation("HeadObject", "HEAD", _O, "", "s3:GetObject", objects.head_object,
+              versioned_action="s3:GetObjectVersion"),
+    Operation("GetObjectAttributes", "GET", _O, "attributes", "s3:GetObjectAttributes", objects.get_object_attributes,
+              versioned_action="s3:GetObjectVersionAttributes"),
     Operation("PutObject", "PUT", _O, "", "s3:PutObject", objects.put_object, streams=True),
     Operation("CopyObject", "PUT", _O, "copy", "s3:PutObject", copy.copy_object),
     Operation("RenameObject", "PUT", _O, "renameObject", "s3express:CreateSession", copy.rename_object),
-    Operation("DeleteObject", "DELETE", _O, "", "s3:DeleteObject", objects.delete_object),
+    Operation("DeleteObject", "DELETE", _O, "", "s3:DeleteObject", objects.delete_object,
+              versioned_action="s3:DeleteObjectVersion"),
 
     Operation("CreateMultipartUpload", "POST", _O, "uploads", "s3:PutObject", multipart.create_multipart_upload),
     Operation("UploadPart", "PUT", _O, "uploadId", "s3:PutObject", multipart.upload_part, streams=True),
@@ -53,60 +69,64 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("CompleteMultipartUpload", "POST", _O, "uploadId", "s3:PutObject", multipart.complete_multipart_upload),
     Operation("AbortMultipartUpload", "DELETE", _O, "uploadId", "s3:AbortMultipartUpload", multipart.abort_multipart_upload),
 
-    Operation("GetBucketAcl", "GET", _B, "acl", "s3:GetBucketAcl", acl.get_acl),
-    Operation("PutBucketAcl", "PUT", _B, "acl", "s3:PutBucketAcl", acl.put_acl),
-    Operation("GetObjectAcl", "GET", _O, "acl", "s3:GetObjectAcl", acl.get_acl),
-    Operation("PutObjectAcl", "PUT", _O, "acl", "s3:PutObjectAcl", acl.put_acl),
+    Operation("GetBucketAcl", "GET", _B, "acl", "s3:GetBucketAcl", acl.get_bucket_acl),
+    Operation("PutBucketAcl", "PUT", _B, "acl", "s3:PutBucketAcl", acl.put_bucket_acl),
+    Operation("GetObjectAcl", "GET", _O, "acl", "s3:GetObjectAcl", acl.get_object_acl,
+              versioned_action="s3:GetObjectVersionAcl"),
+    Operation("PutObjectAcl", "PUT", _O, "acl", "s3:PutObjectAcl", acl.put_object_acl,
+              versioned_action="s3:PutObjectVersionAcl"),
 
-    # Configurations that cannot be set yet. Reading one says truthfully that there is none, as S3 says it;
-    # whatever would set one answers 501.
-    Operation("GetBucketAccelerateConfiguration", "GET", _B, "accelerate", "s3:GetAccelerateConfiguration", absent.accelerate),
+    # Configurations. Of one that cannot be set, reading says truthfully that there is none; what would set it answers 501.
+    Operation("GetBucketAccelerateConfiguration", "GET", _B, "accelerate", "s3:GetAccelerateConfiguration", subresources.never_set),
     Operation("PutBucketAccelerateConfiguration", "PUT", _B, "accelerate", "s3:PutAccelerateConfiguration"),
-    Operation("GetBucketCors", "GET", _B, "cors", "s3:GetBucketCORS", absent.configuration),
-    Operation("PutBucketCors", "PUT", _B, "cors", "s3:PutBucketCORS"),
-    Operation("DeleteBucketCors", "DELETE", _B, "cors", "s3:PutBucketCORS"),
-    Operation("GetBucketEncryption", "GET", _B, "encryption", "s3:GetEncryptionConfiguration", absent.configuration),
-    Operation("PutBucketEncryption", "PUT", _B, "encryption", "s3:PutEncryptionConfiguration"),
-    Operation("DeleteBucketEncryption", "DELETE", _B, "encryption", "s3:PutEncryptionConfiguration"),
+    Operation("GetBucketCors", "GET", _B, "cors", "s3:GetBucketCORS", subresources.get),
+    Operation("PutBucketCors", "PUT", _B, "cors", "s3:PutBucketCORS", subresources.put),
+    Operation("DeleteBucketCors", "DELETE", _B, "cors", "s3:PutBucketCORS", subresources.delete),
+    Operation("GetBucketEncryption", "GET", _B, "encryption", "s3:GetEncryptionConfiguration", subresources.get),
+    Operation("PutBucketEncryption", "PUT", _B, "encryption", "s3:PutEncryptionConfiguration", subresources.put),
+    Operation("DeleteBucketEncryption", "DELETE", _B, "encryption", "s3:PutEncryptionConfiguration", subresources.delete),
     Operation("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", "s3:GetLifecycleConfiguration",
-              absent.configuration, ("GetBucketLifecycle",)),
-    Operation("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", "s3:PutLifecycleConfiguration",
+              subresources.get, ("GetBucketLifecycle",)),
+    Operation("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", "s3:PutLifecycleConfiguration", subresources.put,
               aliases=("PutBucketLifecycle",)),
-    Operation("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", "s3:PutLifecycleConfiguration"),
-    Operation("GetBucketLogging", "GET", _B, "logging", "s3:GetBucketLogging", absent.logging),
-    Operation("PutBucketLogging", "PUT", _B, "logging", "s3:PutBucketLogging"),
+    Operation("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", "s3:PutLifecycleConfiguration", subresources.delete),
+    Operation("GetBucketLogging", "GET", _B, "logging", "s3:GetBucketLogging", subresources.get),
+    Operation("PutBucketLogging", "PUT", _B, "logging", "s3:PutBucketLogging", notices.put_bucket_logging),
     Operation("GetBucketNotificationConfiguration", "GET", _B, "notification", "s3:GetBucketNotification",
-              absent.notification, ("GetBucketNotification",)),
+              subresources.get, ("GetBucketNotification",)),
     Operation("PutBucketNotificationConfiguration", "PUT", _B, "notification", "s3:PutBucketNotification",
-              aliases=("PutBucketNotification",)),
-    Operation("GetBucketOwnershipControls", "GET", _B, "ownershipControls", "s3:GetBucketOwnershipControls", absent.configuration),
-    Operation("PutBucketOwnershipControls", "PUT", _B, "ownershipControls", "s3:PutBucketOwnershipControls"),
-    Operation("DeleteBucketOwnershipControls", "DELETE", _B, "ownershipControls", "s3:PutBucketOwnershipControls"),
-    Operation("GetBucketPolicy", "GET", _B, "policy", "s3:GetBucketPolicy", absent.configuration),
-    Operation("PutBucketPolicy", "PUT", _B, "policy", "s3:PutBucketPolicy"),
-    Operation("DeleteBucketPolicy", "DELETE", _B, "policy", "s3:DeleteBucketPolicy"),
-    Operation("GetBucketPolicyStatus", "GET", _B, "policyStatus", "s3:GetBucketPolicyStatus", absent.configuration),
-    Operation("GetPublicAccessBlock", "GET", _B, "publicAccessBlock", "s3:GetBucketPublicAccessBlock", absent.configuration),
-    Operation("PutPublicAccessBlock", "PUT", _B, "publicAccessBlock", "s3:PutBucketPublicAccessBlock"),
-    Operation("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", "s3:PutBucketPublicAccessBlock"),
-    Operation("GetBucketReplication", "GET", _B, "replication", "s3:GetReplicationConfiguration", absent.configuration),
+              notices.put_bucket_notification, aliases=("PutBucketNotification",)),
+    Operation("GetBucketOwnershipControls", "GET", _B, "ownershipControls", "s3:GetBucketOwnershipControls", subresources.get),
+    Operation("PutBucketOwnershipControls", "PUT", _B, "ownershipControls", "s3:PutBucketOwnershipControls", subresources.put),
+    Operation("DeleteBucketOwnershipControls", "DELETE", _B, "ownershipControls", "s3:PutBucketOwnershipControls", subresources.delete),
+    Operation("GetBucketPolicy", "GET", _B, "policy", "s3:GetBucketPolicy", subresources.get),
+    Operation("PutBucketPolicy", "PUT", _B, "policy", "s3:PutBucketPolicy", subresources.put),
+    Operation("DeleteBucketPolicy", "DELETE", _B, "policy", "s3:DeleteBucketPolicy", subresources.delete),
+    Operation("GetBucketPolicyStatus", "GET", _B, "policyStatus", "s3:GetBucketPolicyStatus", subresources.policy_status),
+    Operation("GetPublicAccessBlock", "GET", _B, "publicAccessBlock", "s3:GetBucketPublicAccessBlock", subresources.get),
+    Operation("PutPublicAccessBlock", "PUT", _B, "publicAccessBlock", "s3:PutBucketPublicAccessBlock", subresources.put),
+    Operation("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", "s3:PutBucketPublicAccessBlock", subresources.delete),
+    Operation("GetBucketReplication", "GET", _B, "replication", "s3:GetReplicationConfiguration", subresources.never_set),
     Operation("PutBucketReplication", "PUT", _B, "replication", "s3:PutReplicationConfiguration"),
     Operation("DeleteBucketReplication", "DELETE", _B, "replication", "s3:PutReplicationConfiguration"),
-    Operation("GetBucketRequestPayment", "GET", _B, "requestPayment", "s3:GetBucketRequestPayment", absent.request_payment),
-    Operation("PutBucketRequestPayment", "PUT", _B, "requestPayment", "s3:PutBucketRequestPayment"),
-    Operation("GetBucketTagging", "GET", _B, "tagging", "s3:GetBucketTagging", absent.configuration),
-    Operation("PutBucketTagging", "PUT", _B, "tagging", "s3:PutBucketTagging"),
-    Operation("DeleteBucketTagging", "DELETE", _B, "tagging", "s3:PutBucketTagging"),
-    Operation("GetBucketVersioning", "GET", _B, "versioning", "s3:GetBucketVersioning", absent.versioning),
-    Operation("PutBucketVersioning", "PUT", _B, "versioning", "s3:PutBucketVersioning"),
-    Operation("GetBucketWebsite", "GET", _B, "website", "s3:GetBucketWebsite", absent.configuration),
-    Operation("PutBucketWebsite", "PUT", _B, "website", "s3:PutBucketWebsite"),
-    Operation("DeleteBucketWebsite", "DELETE", _B, "website", "s3:DeleteBucketWebsite"),
-    Operation("GetObjectLockConfiguration", "GET", _B, "object-lock", "s3:GetBucketObjectLockConfiguration", absent.configuration),
-    Operation("PutObjectLockConfiguration", "PUT", _B, "object-lock", "s3:PutBucketObjectLockConfiguration"),
-    Operation("GetObjectTagging", "GET", _O, "tagging", "s3:GetObjectTagging", absent.object_tagging),
-    Operation("PutObjectTagging", "PUT", _O, "tagging", "s3:PutObjectTagging"),
-    Operation("DeleteObjectTagging", "DELETE", _O, "tagging", "s3:DeleteObjectTagging"),
+    Operation("GetBucketRequestPayment", "GET", _B, "requestPayment", "s3:GetBucketRequestPayment", subresources.get),
+    Operation("PutBucketRequestPayment", "PUT", _B, "requestPayment", "s3:PutBucketRequestPayment", subresources.put),
+    Operation("GetBucketTagging", "GET", _B, "tagging", "s3:GetBucketTagging", subresources.get),
+    Operation("PutBucketTagging", "PUT", _B, "tagging", "s3:PutBucketTagging", subresources.put),
+    Operation("DeleteBucketTagging", "DELETE", _B, "tagging", "s3:PutBucketTagging", subresources.delete),
+    Operation("GetBucketVersioning", "GET", _B, "versioning", "s3:GetBucketVersioning", subresources.get),
+    Operation("PutBucketVersioning", "PUT", _B, "versioning", "s3:PutBucketVersioning", subresources.put),
+    Operation("GetBucketWebsite", "GET", _B, "website", "s3:GetBucketWebsite", subresources.get),
+    Operation("PutBucketWebsite", "PUT", _B, "website", "s3:PutBucketWebsite", subresources.put),
+    Operation("DeleteBucketWebsite", "DELETE", _B, "website", "s3:DeleteBucketWebsite", subresources.delete),
+    Operation("GetObjectLockConfiguration", "GET", _B, "object-lock", "s3:GetBucketObjectLockConfiguration", subresources.get),
+    Operation("PutObjectLockConfiguration", "PUT", _B, "object-lock", "s3:PutBucketObjectLockConfiguration", subresources.put),
+    Operation("GetObjectTagging", "GET", _O, "tagging", "s3:GetObjectTagging", tagging.get_object_tagging,
+              versioned_action="s3:GetObjectVersionTagging"),
+    Operation("PutObjectTagging", "PUT", _O, "tagging", "s3:PutObjectTagging", tagging.put_object_tagging,
+              versioned_action="s3:PutObjectVersionTagging"),
+    Operation("DeleteObjectTagging", "DELETE", _O, "tagging", "s3:DeleteObjectTagging", tagging.delete_object_tagging,
+              versioned_action="s3:DeleteObjectVersionTagging"),
 
     Operation("GetBucketAbac", "GET", _B, "abac", "s3:GetBucketAbac"),
     Operation("PutBucketAbac", "PUT", _B, "abac", "s3:PutBucketAbac"),
@@ -149,13 +169,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GetObjectAnnotation", "GET", _O, "annotation annotationName", "s3:GetObjectAnnotation"),
     Operation("PutObjectAnnotation", "PUT", _O, "annotation annotationName", "s3:PutObjectAnnotation"),
     Operation("DeleteObjectAnnotation", "DELETE", _O, "annotation annotationName", "s3:DeleteObjectAnnotation"),
-    Operation("GetObjectLegalHold", "GET", _O, "legal-hold", "s3:GetObjectLegalHold"),
-    Operation("PutObjectLegalHold", "PUT", _O, "legal-hold", "s3:PutObjectLegalHold"),
-    Operation("GetObjectRetention", "GET", _O, "retention", "s3:GetObjectRetention"),
-    Operation("PutObjectRetention", "PUT", _O, "retention", "s3:PutObjectRetention"),
+    Operation("GetObjectLegalHold", "GET", _O, "legal-hold", "s3:GetObjectLegalHold", locks.get_legal_hold),
+    Operation("PutObjectLegalHold", "PUT", _O, "legal-hold", "s3:PutObjectLegalHold", locks.put_legal_hold),
+    Operation("GetObjectRetention", "GET", _O, "retention", "s3:GetObjectRetention", locks.get_retention),
+    Operation("PutObjectRetention", "PUT", _O, "retention", "s3:PutObjectRetention", locks.put_retention),
     Operation("GetObjectTorrent", "GET", _O, "torrent", "s3:GetObjectTorrent"),
-    Operation("RestoreObject", "POST", _O, "restore", "s3:RestoreObject"),
-    Operation("SelectObjectContent", "POST", _O, "select", "s3:GetObject"),
+    Operation("RestoreObject", "POST", _O, "restore", "s3:RestoreObject", objects.restore_object),
+    Operation("SelectObjectContent", "POST", _O, "select", "s3:GetObject", select.select_object_content),
     Operation("UpdateObjectEncryption", "PUT", _O, "encryption", "s3:UpdateObjectEncryption"),
     Operation("WriteGetObjectResponse", "POST", _B, "route", "s3-object-lambda:WriteGetObjectResponse"),
 )
@@ -201,7 +221,7 @@ _MODIFIERS = frozenset(
 def resolve(request: Request) -> Operation:
     """The row that a request names.
 
-    Raises MethodNotAllowed, AccessForbidden (CORS preflight), InvalidArgument, InvalidRequest.
+    Raises MethodNotAllowed, InvalidArgument, InvalidRequest.
     """
     level = Level.OBJECT if request.key else Level.BUCKET if request.bucket else Level.SERVICE
     selector = _subresource(request) if request.params else ""
@@ -281,10 +301,6 @@ _MISPLACED: dict[tuple[str, Level, str], str] = {
 
 
 def _no_row(request: Request, level: Level, selector: str) -> S3Error:
-    if request.method == "OPTIONS":
-        return AccessForbidden(
-            Method=request.headers.get("access-control-request-method", ""), ResourceType="BUCKET"
-        )
     misplaced = _MISPLACED.get((request.method, level, selector))
     if misplaced is not None:
         return InvalidRequest(misplaced)

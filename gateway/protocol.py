@@ -25,7 +25,7 @@ from gateway.cycle import Cycle
 from gateway.direct import DirectSocket
 from gateway.errors import BadRequest, RequestHeaderSectionTooLarge, RequestTimeout, S3Error, SlowDown
 from gateway.reply import HOST_ID, new_request_id, render_error
-from gateway.request import Scope
+from gateway.request import TLS, Scope
 
 LINGER_BYTES = 1024 * 1024
 """How much of an unwanted body is read and thrown away before the connection is closed."""
@@ -134,6 +134,8 @@ class S3Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         if self.scheme == "http":
             self._extensions[ZEROCOPY] = {}
+        else:
+            self._extensions[TLS] = transport.get_extra_info("cipher")
         if len(self.connections) > self.limits.max_connections:
             self._refuse(SlowDown())
 

@@ -32,6 +32,7 @@ _SIGNATURE_PARAMETERS = frozenset(
         "x-amz-credential",
         "x-amz-date",
         "x-amz-expires",
+        "x-amz-security-token",
         "x-amz-signature",
         "x-amz-signedheaders",
     }
@@ -39,6 +40,10 @@ _SIGNATURE_PARAMETERS = frozenset(
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+REQUEST_ID = "s3gw.request_id"
+"""Where a scope carries the id of the request."""
+TLS = "s3gw.tls"
+"""The extension of a scope that tells of TLS: cipher suite, version, bits of the key."""
 NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 

@@ -19,7 +19,8 @@ TEMPORARY_PREFIX = ".s3gw-spool-"
 """Names of temporary files begin so, where the file system knows no nameless ones: after a crash they are litter."""
 
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The errors of a disk that is full."""
 _MOST_BUFFERS = 512  # below IOV_MAX
 _LEAST_SHARE = 16 * 1024
 
@@ -221,5 +222,5 @@ class _FullDisk:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in FULL:
             raise ServiceUnavailable("There is no space left to store the request.") from error

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from auth.identity import PLAIN
 from backends.base import Content, FileSpan
-from gateway.body import Body
+from gateway.body import Body, Encryptor
 from gateway.checksums import ExpectedChecksum
 from gateway.reply import read_span
 from gateway.request import Message, Receive
@@ -28,7 +28,9 @@ async def chunks(content: Content) -> AsyncIterator[bytes]:
                 yield await read_span(FileSpan(span.fd, offset, min(_CHUNK_BYTES, end - offset)))
 
 
-def payload_of(content: Content, checksum: ExpectedChecksum, spool: Spool) -> Body:
+def payload_of(
+    content: Content, checksum: ExpectedChecksum, spool: Spool, encryptor: Encryptor | None = None
+) -> Body:
     """A payload that reads from an open object, with the digests that a client's upload would have."""
     length = content.span.length
     return Body(
@@ -40,6 +42,7 @@ def payload_of(content: Content, checksum: ExpectedChecksum, spool: Spool) -> Bo
         checksum=checksum,
         spool=spool,
         limit=length,
+        encryptor=encryptor,
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from xml.parsers import expat
 
-from backends.base import MAX_PARTS, UNCONDITIONAL, Checksum, ChosenPart, Conditions, Doomed
+from backends.base import MAX_PARTS, UNCONDITIONAL, Checksum, ChosenPart, Conditions, Delete, Doomed
 from gateway.checksums import ALGORITHMS, is_digest
 from gateway.conditions import parse_etags, parse_size, parse_time
 from gateway.errors import InvalidArgument, MalformedXML, NotImplemented_
@@ -187,7 +187,7 @@ def _doomed(entry: dict[str, str]) -> Doomed:
     key = entry.get("Key")
     if not key:
         raise MalformedXML()
-    return Doomed(key, entry.get("VersionId") or None, _doomed_conditions(entry))
+    return Doomed(key, entry.get("VersionId") or None, Delete(_doomed_conditions(entry)))
 
 
 def _doomed_conditions(entry: dict[str, str]) -> Conditions:
@@ -251,14 +251,14 @@ def _part_checksum(part: dict[str, str]) -> Checksum | None:
     return sums[0]
 
 
-def read_location(data: bytes) -> str | None:
-    """The LocationConstraint of a `CreateBucketConfiguration`; None without a document or without one in it.
+def read_create_bucket(data: bytes) -> tuple[str | None, list[Element]]:
+    """The LocationConstraint of a `CreateBucketConfiguration`, None without one, and its `Tags` elements.
 
-    NotImplemented for what else AWS allows there (tags, directory buckets): it would be ignored silently.
+    NotImplemented for what else AWS allows there (directory buckets): it would be ignored silently.
     """
     if not data.strip():
-        return None
+        return None, []
     top = parse(data, "CreateBucketConfiguration")
-    if {child.name for child in top.children} - {"LocationConstraint"}:
+    if {child.name for child in top.children} - {"LocationConstraint", "Tags"}:
         raise NotImplemented_()
-    return (text(top, "LocationConstraint") or "").strip() or None
+    return (text(top, "LocationConstraint") or "").strip() or None, children(top, "Tags")

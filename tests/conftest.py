@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import KEY, SECRET, Gateway, running, shared_gateway
+from harness import ALICE, BOB, KEY, SECRET, Gateway, running, shared_gateway
 from wire import Signer
 
 
@@ -55,6 +55,25 @@ def bucket(s3: Any, name: str) -> str:
     """An empty bucket of the shared gateway."""
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+def acl_bucket(s3: Any, name: str) -> str:
+    """An empty bucket of the shared gateway in which ACLs count."""
+    s3.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter")
+    return name
+
+
+@pytest.fixture
+def alice(gateway: Gateway) -> Any:
+    """boto3's client of the shared gateway for an account of its own."""
+    return gateway.s3("alice", key=ALICE[0], secret=ALICE[1])
+
+
+@pytest.fixture
+def bob(gateway: Gateway) -> Any:
+    """The same for another account."""
+    return gateway.s3("bob", key=BOB[0], secret=BOB[1])
 
 
 @pytest.fixture

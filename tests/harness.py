@@ -27,6 +27,8 @@ from botocore.exceptions import ClientError
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "AqU4axe4feDyIielarPI"
 SECRET = "0CJZ2QfHi2tDb4DKuCJ2vnBEUXg5EYQt"
+ALICE, BOB = ("ALICEKEY1", "alice-secret-key"), ("BOBSKEY01", "bobs-secret-key-1")
+"""Keys of two accounts of their own, `alice` and `bob`, that every gateway of the tests has."""
 REGION = "us-east-1"
 MINUTE = 60.0
 MIB = 1024 * 1024
@@ -199,6 +201,8 @@ class Gateway:
         credentials = self.directory / "credentials.jsonl"
         if not credentials.exists():
             self.add_credential(KEY, SECRET)
+            self.add_credential(*ALICE, account="alice")
+            self.add_credential(*BOB, account="bob")
         defaults: dict[str, Any] = {
             "s3_gateway": {
                 "listen": f"127.0.0.1:{self.port}",
@@ -221,9 +225,15 @@ class Gateway:
             (target[0] if isinstance(target, list) else target).update(values)
         self.conf.write_text(toml(defaults))
 
-    def add_credential(self, key: str, secret: str, enabled: bool = True) -> None:
-        """Append a line to the credential store."""
-        line = {"access_key": key, "secret_key": secret, "created_at": 1640995200, "enabled": enabled}
+    def add_credential(self, key: str, secret: str, enabled: bool = True, **fields: Any) -> None:
+        """Append a line to the credential store; `fields` are `account` and `policy`."""
+        line = {
+            "access_key": key,
+            "secret_key": secret,
+            "created_at": 1640995200,
+            "enabled": enabled,
+            **fields,
+        }
         path = self.directory / "credentials.jsonl"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with open(descriptor, "w") as store:

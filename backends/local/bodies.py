@@ -154,7 +154,7 @@ class Bodies:
         copy = Temporary(self._spool)
         try:
             if sealed.file is not None:
-                _copy(sealed.file.fd, copy.fd, sealed.size)
+                _copy(sealed.file.fd, copy.fd, sealed.length)
             else:
                 _write(copy.fd, sealed.data or b"")
             yield copy
@@ -238,11 +238,13 @@ class FilesBody:
             raise
 
     def __iter__(self) -> Iterator[FileSpan]:
-        for number, piece in enumerate(self._pieces):
-            if number:
+        opened = self._pieces[0].file if self._pieces else None
+        for piece in self._pieces:
+            if piece.file != opened:
                 os.close(self._fd)
                 self._fd = -1
                 self._fd = self._bodies.open(piece.file)
+                opened = piece.file
             yield FileSpan(self._fd, piece.offset, piece.length)
 
     def close(self) -> None:

@@ -7,14 +7,16 @@ import json
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from backends.base import (
     Completion,
-    Conditions,
     Copy,
+    Delete,
     Deleted,
     Doc,
     Doomed,
+    NewBucket,
     ObjectInfo,
     PartInfo,
     Ref,
@@ -22,11 +24,37 @@ from backends.base import (
     Write,
 )
 from backends.conditions import check_copy_source, check_delete, check_write
+from backends.docs import check_expected, copied_docs, with_doc
 from backends.local import sqlite
-from backends.local.index import Garbage, NewObject, NewPart, Record, segments, to_json
+from backends.local.index import (
+    NO_DOCS,
+    Garbage,
+    NewObject,
+    NewPart,
+    Record,
+    bucket_documents,
+    segments,
+    to_json,
+)
 from backends.local.rows import decode_write, encode_write
+from backends.locks import check_removal, check_retention
 from backends.multipart import Assembly, assemble, multipart_etag
+from backends.versions import (
+    ENABLED,
+    NULL,
+    check_version_id,
+    current_is_marker,
+    name_of,
+    named_is_marker,
+    new_version_id,
+    next_seq,
+    no_rename,
+    no_such_version,
+    seq_of,
+    source_is_marker,
+)
 from gateway.errors import (
+    BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
     NoSuchBucket,
@@ -35,9 +63,16 @@ from gateway.errors import (
     S3Error,
 )
 
-_REPLACE = "INSERT OR REPLACE INTO objects VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_VALUES = ", ".join("?" * 17)
+_REPLACE = f"INSERT OR REPLACE INTO objects VALUES ({_VALUES})"  # noqa: S608
+_ADD_OLDER = f"INSERT INTO versions VALUES ({_VALUES})"  # noqa: S608
+_COLUMNS = 15
+"""Those of a Record that are the object's own: the others are its body's."""
+_KEEP = "INSERT INTO versions SELECT * FROM objects WHERE bucket = ? AND key = ?"
+_PROMOTE = "INSERT INTO objects SELECT * FROM versions WHERE bucket = ? AND key = ? AND seq = ?"
+_DELETE = "DELETE FROM objects WHERE bucket = ? AND key = ?"
+_DELETE_OLDER = "DELETE FROM versions WHERE bucket = ? AND key = ? AND seq = ?"
 _NEW_BODY = "INSERT INTO bodies (refs, file, segments, data) VALUES (1, ?, ?, ?)"
-_DELETE = "DELETE FROM objects WHERE bucket = ? AND key = ? AND version = 0"
 
 
 def now() -> int:
@@ -45,82 +80,118 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+class _Key(NamedTuple):
+    """A key that changes: its bucket's number and versioning, and the current object."""
+
+    bucket: int
+    key: str
+    versioning: str | None
+    current: Record | None
+
+
+class _Place(NamedTuple):
+    """Where a new version of a key goes: its id, its place in the order, and the version that it replaces."""
+
+    version: str | None
+    seq: int
+    replaced: Record | None
+
+
 class SqliteChanges:
-    """`Changes` on a connection inside a transaction. `garbage` collects the files that it sets free."""
+    """`Changes` on a connection inside a transaction.
+
+    `garbage` collects the files that it sets free; `buckets` tells whether the row of a bucket changes.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self._executemany = connection.executemany
         self.garbage: list[Garbage] = []
+        self.buckets = False
 
-    def create_bucket(self, name: str, docs: Mapping[Doc, str]) -> None:
+    def create_bucket(self, name: str, how: NewBucket) -> None:
         """See `Changes.create_bucket`."""
-        if self._execute(sqlite.BUCKET_ID, (name,)).fetchone():
-            raise BucketAlreadyOwnedByYou(BucketName=name)
+        row = self._execute("SELECT owner FROM buckets WHERE name = ?", (name,)).fetchone()
+        if row is not None:
+            raise (BucketAlreadyOwnedByYou if row[0] == how.owner else BucketAlreadyExists)(BucketName=name)
         self._execute(
-            "INSERT INTO buckets (name, created, docs) VALUES (?, ?, ?)", (name, now(), to_json(docs))
+            "INSERT INTO buckets (name, created, docs, owner) VALUES (?, ?, ?, ?)",
+            (name, now(), to_json(how.docs), how.owner),
         )
+        self.buckets = True
 
     def delete_bucket(self, name: str) -> None:
         """See `Changes.delete_bucket`."""
-        bucket = self._bucket(name)
-        if self._execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (bucket,)).fetchone():
-            raise BucketNotEmpty(BucketName=name)
+        bucket, _ = self._bucket(name)
+        for table in ("objects", "versions"):
+            if self._execute(f"SELECT 1 FROM {table} WHERE bucket = ? LIMIT 1", (bucket,)).fetchone():  # noqa: S608
+                raise BucketNotEmpty(BucketName=name)
         uploads = self._execute("SELECT upload FROM uploads WHERE bucket = ?", (bucket,)).fetchall()
         for (upload,) in uploads:
             self._drop_parts(upload)
         self._execute("DELETE FROM uploads WHERE bucket = ?", (bucket,))
         self._execute("DELETE FROM buckets WHERE id = ?", (bucket,))
+        self.buckets = True
 
     def put(self, ref: Ref, new: NewObject) -> ObjectInfo:
         """See `Changes.put`."""
-        bucket, old = self._target(ref)
-        check_write(new.write.conditions, old, ref.key)
+        target = self._key(ref)
+        check_write(new.write.conditions, target.current, ref.key)
+        place = self._place(target)
         body = self._execute(_NEW_BODY, (new.file, None, new.data)).lastrowid
         if new.file is not None:
-            self._execute("INSERT INTO files VALUES (?, ?)", (new.file, new.size))
-        assert body is not None
-        record = _record(new, body)
-        self._replace(bucket, ref.key, record, old)
-        return record.info(ref.key)
+            self._execute("INSERT INTO files VALUES (?, ?)", (new.file, new.stored))
+        return self._put(target, place, _record(new, body))
 
     def copy(self, source: Ref, target: Ref, how: Copy) -> ObjectInfo:
         """See `Changes.copy`."""
-        found = self._found(source)
-        bucket, old = self._target(target)
+        found = self._source(source)
+        to = self._key(target)
         check_copy_source(how.conditions, found)
-        check_write(how.write.conditions, old, target.key)
+        check_write(how.write.conditions, to.current, target.key)
+        place = self._place(to)
+        write = how.write
         record = found._replace(
             modified=now(),
-            storage_class=how.write.storage_class,
-            docs=to_json(how.write.docs),
+            storage_class=write.storage_class,
+            owner=write.owner,
+            docs=to_json(copied_docs(found.documents(), how)),
             upload=None,
         )
         if how.replace_metadata:
-            record = record._replace(headers=to_json(how.write.headers), user=to_json(how.write.user))
+            record = record._replace(headers=to_json(write.headers), user=to_json(write.user))
         self._execute("UPDATE bodies SET refs = refs + 1 WHERE id = ?", (found.body,))
-        # Read again: a copy onto itself has changed the number of references.
-        self._replace(bucket, target.key, record, old and self._record(target))
-        return record.info(target.key)
+        return self._put(to, place, record)
 
     def rename(self, source: Ref, target: Ref, how: Copy) -> None:
         """See `Changes.rename`."""
-        found = self._found(source)
-        bucket, old = self._target(target)
+        origin, to = self._key(source), self._key(target)
+        if origin.versioning is not None or to.versioning is not None:
+            raise no_rename()
+        found = origin.current
+        if found is None:
+            raise NoSuchKey(Key=source.key)
         check_copy_source(how.conditions, found)
-        check_write(how.write.conditions, old, target.key)
+        check_write(how.write.conditions, to.current, target.key)
         if source == target:
             return
-        self._execute(_DELETE, (self._bucket(source.bucket), source.key))
-        self._replace(bucket, target.key, found._replace(upload=None), old)
+        check_removal(found.documents(), now())
+        place = self._place(to)
+        self._execute(_DELETE, (origin.bucket, source.key))
+        self._put(to, place, found._replace(upload=None))
 
-    def delete(self, ref: Ref, conditions: Conditions) -> Deleted:
+    def delete(self, ref: Ref, how: Delete) -> Deleted:
         """See `Changes.delete`."""
-        bucket, old = self._target(ref)
-        check_delete(conditions, old, ref.key)
-        if old is not None:
-            self._execute(_DELETE, (bucket, ref.key))
-            self._release(old)
+        key = self._key(ref)
+        if ref.version is not None:
+            return self._delete_version(key, ref.version, how)
+        check_delete(how.conditions, key.current, ref.key)
+        if key.versioning is not None:
+            return self._mark_deleted(key, how)
+        if key.current is not None:
+            check_removal(key.current.documents(), now(), bypass_governance=how.bypass_governance)
+            self._execute(_DELETE, (key.bucket, ref.key))
+            self._release(key.current)
         return Deleted(ref.key)
 
     def delete_many(self, bucket: str, doomed: Sequence[Doomed]) -> list[Deleted]:
@@ -128,22 +199,38 @@ class SqliteChanges:
         self._bucket(bucket)
         return [self._attempt(bucket, item) for item in doomed]
 
-    def put_doc(self, ref: Ref, doc: Doc, content: str | None) -> None:
+    def put_doc(
+        self,
+        ref: Ref,
+        doc: Doc,
+        content: str | None,
+        *,
+        bypass_governance: bool = False,
+        expected: str | None = None,
+    ) -> None:
         """See `Changes.put_doc`."""
-        bucket = self._bucket(ref.bucket)
         if not ref.key:
-            (docs,) = self._execute("SELECT docs FROM buckets WHERE id = ?", (bucket,)).fetchone()
-            self._execute("UPDATE buckets SET docs = ? WHERE id = ?", (_with_doc(docs, doc, content), bucket))
+            bucket, docs = self._bucket(ref.bucket)
+            check_expected(docs, doc, expected)
+            text = to_json(with_doc(docs, doc, content))
+            self._execute("UPDATE buckets SET docs = ? WHERE id = ?", (text, bucket))
+            self.buckets = True
             return
-        docs = _with_doc(self._found(ref).docs, doc, content)
+        key = self._key(ref)
+        found = self._found(key, ref)
+        docs = found.documents()
+        check_expected(docs, doc, expected)
+        if doc is Doc.RETENTION:
+            check_retention(docs.get(doc), content, now(), bypass_governance=bypass_governance)
+        table = "objects" if found is key.current else "versions"
         self._execute(
-            "UPDATE objects SET docs = ? WHERE bucket = ? AND key = ? AND version = 0",
-            (docs, bucket, ref.key),
+            f"UPDATE {table} SET docs = ? WHERE bucket = ? AND key = ? AND seq = ?",  # noqa: S608
+            (to_json(with_doc(docs, doc, content)), key.bucket, ref.key, found.seq),
         )
 
     def create_upload(self, ref: Ref, upload: str, write: Write) -> UploadInfo:
         """See `Changes.create_upload`."""
-        bucket = self._bucket(ref.bucket)
+        bucket, _ = self._bucket(ref.bucket)
         initiated = now()
         self._execute(
             "INSERT INTO uploads VALUES (?, ?, ?, ?, ?)",
@@ -160,7 +247,7 @@ class SqliteChanges:
         ).fetchone()
         if old:
             self._discard([Garbage(old[0])])
-        self._execute("INSERT INTO files VALUES (?, ?)", (part.file, info.size))
+        self._execute("INSERT INTO files VALUES (?, ?)", (part.file, part.stored))
         self._execute(
             "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)",
             (upload, info.number, info.size, info.etag, info.modified, info.checksum, part.file),
@@ -169,23 +256,24 @@ class SqliteChanges:
 
     def complete_upload(self, ref: Ref, upload: str, how: Completion) -> ObjectInfo:
         """See `Changes.complete_upload`."""
-        bucket, old = self._target(ref)
+        target = self._key(ref)
+        old = target.current
         if old is not None and old.upload == upload:
             return _completed_again(ref, upload, old, how)
         info = self._upload(ref, upload)
         rows = {row[0]: row for row in self._execute(sqlite.PARTS, (upload, 0, -1))}
         made = assemble(info, {number: PartInfo(*row[:5]) for number, row in rows.items()}, how)
         check_write(how.conditions, old, ref.key)
+        place = self._place(target)
         files = {number: row[5] for number, row in rows.items()}
         record = self._assembled(info, made, files)
         self._drop_parts(upload, keep={part.number for part in made.parts})
-        self._forget_upload(bucket, ref.key, upload)
-        self._replace(bucket, ref.key, record, old)
-        return record.info(ref.key)
+        self._forget_upload(target.bucket, ref.key, upload)
+        return self._put(target, place, record)
 
     def abort_upload(self, ref: Ref, upload: str) -> None:
         """See `Changes.abort_upload`."""
-        bucket = self._bucket(ref.bucket)
+        bucket, _ = self._bucket(ref.bucket)
         self._upload(ref, upload)
         self._drop_parts(upload)
         self._forget_upload(bucket, ref.key, upload)
@@ -202,30 +290,137 @@ class SqliteChanges:
         """Note that files were removed."""
         self._executemany("DELETE FROM garbage WHERE file = ?", [(file,) for file in files])
 
-    def _bucket(self, name: str) -> int:
-        row = self._execute(sqlite.BUCKET_ID, (name,)).fetchone()
+    def _bucket(self, name: str) -> tuple[int, Mapping[Doc, str]]:
+        """A bucket's number and documents."""
+        row = self._execute(sqlite.BUCKET, (name,)).fetchone()
         if row is None:
             raise NoSuchBucket(BucketName=name)
-        number: int = row[0]
-        return number
+        return row[0], NO_DOCS if row[1] is None else bucket_documents(row[1])
 
-    def _target(self, ref: Ref) -> tuple[int, Record | None]:
-        """The bucket's number, and the object that is there now."""
+    def _key(self, ref: Ref) -> _Key:
         row = self._execute(sqlite.TARGET, (ref.key, ref.bucket)).fetchone()
         if row is None:
             raise NoSuchBucket(BucketName=ref.bucket)
-        return row[0], None if row[1] is None else Record(*row[1:])
+        versioning = None if row[1] is None else bucket_documents(row[1]).get(Doc.VERSIONING)
+        current = None if row[3] is None else Record(*row[2:])  # every object has a `seq`
+        return _Key(row[0], ref.key, versioning, current)
 
-    def _record(self, ref: Ref) -> Record | None:
-        row = self._execute(sqlite.FIND, (ref.bucket, ref.key)).fetchone()
+    def _named(self, key: _Key, version: str) -> Record | None:
+        """The version or delete marker of that id, None if there is none. Raises InvalidArgument."""
+        check_version_id(version)
+        current = key.current
+        if current is not None and name_of(current.version) == version:
+            return current
+        if version == NULL:
+            row = self._execute(sqlite.OLDER_NULL, (key.bucket, key.key)).fetchone()
+        else:
+            row = self._execute(sqlite.OLDER, (key.bucket, key.key, seq_of(version), version)).fetchone()
         return row and Record(*row)
 
-    def _found(self, ref: Ref) -> Record:
-        record = self._record(ref)
-        if record is None:
-            self._bucket(ref.bucket)
-            raise NoSuchKey(Key=ref.key)
-        return record
+    def _found(self, key: _Key, ref: Ref) -> Record:
+        """The version that `ref` means. Raises as a read does."""
+        if ref.version is None:
+            if key.current is None:
+                raise self._missing(key)
+            return key.current
+        found = self._named(key, ref.version)
+        if found is None:
+            raise no_such_version(ref.key, ref.version)
+        if found.marker:
+            raise named_is_marker(found.modified)
+        return found
+
+    def _source(self, ref: Ref) -> Record:
+        """The version that `ref` means, as the source of a copy."""
+        key = self._key(ref)
+        if ref.version is not None:
+            found = self._named(key, ref.version)
+            if found is not None and found.marker:
+                raise source_is_marker()
+        return self._found(key, ref)
+
+    def _missing(self, key: _Key) -> S3Error:
+        """Why a key has no current object."""
+        newest = self._newest_older(key) if key.versioning is not None else None
+        return NoSuchKey(Key=key.key) if newest is None else current_is_marker(key.key, newest[1])
+
+    def _newest_older(self, key: _Key) -> tuple[int, str | None, bool] | None:
+        """Place, id and whether it is a delete marker, of the newest row in `versions`."""
+        row: tuple[int, str | None, bool] | None = self._execute(
+            sqlite.NEWEST_OLDER, (key.bucket, key.key)
+        ).fetchone()
+        return row
+
+    def _place(self, key: _Key, *, bypass_governance: bool = False) -> _Place:
+        """Where a new version of the key goes. Raises AccessDenied if it would replace a locked one."""
+        current = key.current
+        if key.versioning == ENABLED:
+            seq = self._next_seq(key)
+            return _Place(new_version_id(seq), seq, None)
+        if key.versioning is None:
+            place = _Place(None, next_seq(current.seq if current is not None else 0), current)
+        else:
+            place = _Place(None, self._next_seq(key), self._named(key, NULL))
+        if place.replaced is not None:
+            check_removal(place.replaced.documents(), now(), bypass_governance=bypass_governance)
+        return place
+
+    def _next_seq(self, key: _Key) -> int:
+        if key.current is not None:
+            return next_seq(key.current.seq)
+        newest = self._newest_older(key)
+        return next_seq(newest[0] if newest is not None else 0)
+
+    def _put(self, key: _Key, place: _Place, record: Record) -> ObjectInfo:
+        """Let `record` be the current version."""
+        self._make_way(key, place)
+        made = record._replace(version=place.version, seq=place.seq)
+        self._execute(_REPLACE, (key.bucket, key.key, *made[:_COLUMNS]))
+        if place.replaced is not None:
+            self._release(place.replaced)
+        return made.info(key.key)
+
+    def _make_way(self, key: _Key, place: _Place) -> None:
+        """Move the current version to the others, if it stays, and remove what is replaced from among them."""
+        if key.current is not None and key.current is not place.replaced:
+            self._execute(_KEEP, (key.bucket, key.key))
+        if place.replaced is not None and place.replaced is not key.current:
+            self._execute(_DELETE_OLDER, (key.bucket, key.key, place.replaced.seq))
+
+    def _mark_deleted(self, key: _Key, how: Delete) -> Deleted:
+        """Let a delete marker be the current version."""
+        place = self._place(key, bypass_governance=how.bypass_governance)
+        self._make_way(key, place)
+        self._execute(_DELETE, (key.bucket, key.key))
+        marker = _MARKER._replace(version=place.version, seq=place.seq, modified=now())
+        self._execute(_ADD_OLDER, (key.bucket, key.key, *marker[:_COLUMNS]))
+        if place.replaced is not None:
+            self._release(place.replaced)
+        return Deleted(key.key, marker=name_of(place.version))
+
+    def _delete_version(self, key: _Key, version: str, how: Delete) -> Deleted:
+        """Remove one version or delete marker; the newest that is left becomes current."""
+        found = self._named(key, version)
+        check_delete(how.conditions, None if found is None or found.marker else found, key.key)
+        if found is None:
+            return Deleted(key.key, version)
+        check_removal(found.documents(), now(), bypass_governance=how.bypass_governance)
+        if found is key.current:
+            self._execute(_DELETE, (key.bucket, key.key))
+        else:
+            self._execute(_DELETE_OLDER, (key.bucket, key.key, found.seq))
+        if key.current is None or found is key.current:
+            self._promote(key)
+        self._release(found)
+        return Deleted(key.key, version, marker=version if found.marker else None)
+
+    def _promote(self, key: _Key) -> None:
+        """Let the newest of the others be current, unless it is a delete marker."""
+        newest = self._newest_older(key)
+        if newest is not None and not newest[2]:
+            where = (key.bucket, key.key, newest[0])
+            self._execute(_PROMOTE, where)
+            self._execute(_DELETE_OLDER, where)
 
     def _upload(self, ref: Ref, upload: str) -> UploadInfo:
         row = self._execute(sqlite.UPLOAD, (ref.bucket, ref.key, upload)).fetchone()
@@ -234,19 +429,13 @@ class SqliteChanges:
             raise NoSuchUpload(UploadId=upload)
         return UploadInfo(ref.key, upload, row[0], decode_write(row[1]))
 
-    def _replace(self, bucket: int, key: str, record: Record, old: Record | None) -> None:
-        """Let `record` be the object, and free what it replaces."""
-        self._execute(_REPLACE, (bucket, key, *record[:12]))
-        if old is not None:
-            self._release(old)
-
     def _release(self, old: Record) -> None:
         """Take one reference from a body; the last one takes the body with it."""
-        if old.refs > 1:
-            self._execute("UPDATE bodies SET refs = refs - 1 WHERE id = ?", (old.body,))
+        if old.marker:
             return
-        self._execute("DELETE FROM bodies WHERE id = ?", (old.body,))
-        if old.file is not None:
+        if not self._execute("DELETE FROM bodies WHERE id = ? AND refs <= 1", (old.body,)).rowcount:
+            self._execute("UPDATE bodies SET refs = refs - 1 WHERE id = ?", (old.body,))
+        elif old.file is not None:
             self._discard([Garbage(old.file)])
         elif old.segments is not None:
             files = segments(old.segments).files
@@ -259,7 +448,7 @@ class SqliteChanges:
 
     def _attempt(self, bucket: str, item: Doomed) -> Deleted:
         try:
-            return self.delete(Ref(bucket, item.key, item.version), item.conditions)
+            return self.delete(Ref(bucket, item.key, item.version), item.how)
         except S3Error as error:
             return Deleted(item.key, item.version, error=error)
 
@@ -267,7 +456,6 @@ class SqliteChanges:
         rows = [[part.number, files[part.number], part.size, part.checksum] for part in made.parts]
         text = json.dumps(rows, separators=(",", ":"))
         body = self._execute(_NEW_BODY, (None, text, None)).lastrowid
-        assert body is not None
         new = NewObject(made.size, made.etag, made.checksum, upload.write)
         return _record(new, body)._replace(upload=upload.upload, segments=text)
 
@@ -282,9 +470,13 @@ class SqliteChanges:
         )
 
 
-def _record(new: NewObject, body: int) -> Record:
+def _record(new: NewObject, body: int | None) -> Record:
+    """The row of a new object; where it goes in the order is told by its `_Place`."""
     write, checksum = new.write, new.checksum
     return Record(
+        None,
+        0,
+        write.owner,
         new.size,
         new.etag,
         now(),
@@ -297,18 +489,13 @@ def _record(new: NewObject, body: int) -> Record:
         to_json(write.docs),
         None,
         body,
-        1,
         new.file,
         None,
     )
 
 
-def _with_doc(text: str | None, doc: Doc, content: str | None) -> str | None:
-    docs: dict[str, str] = json.loads(text) if text else {}
-    docs.pop(doc, None)
-    if content is not None:
-        docs[doc] = content
-    return to_json(docs)
+_MARKER = _record(NewObject(0, "", None, Write()), None)
+"""The row of a delete marker."""
 
 
 def _completed_again(ref: Ref, upload: str, record: Record, how: Completion) -> ObjectInfo:

@@ -15,10 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backends.base import Doc
 from backends.checksums import read_chunks
-from backends.local import recovery, sqlite
+from backends.frames import stored_size
+from backends.local import recovery, schema, sqlite
 from backends.local.bodies import RANDOM_BITS, Bodies
-from backends.local.index import Layout, Segments, segments
+from backends.local.index import Layout, documents, segments
+from backends.local.rows import decode_write
+from backends.versions import name_of
 
 Progress = Callable[[int, int], None]
 
@@ -27,22 +31,29 @@ YOUNG_MS = 3600 * 1000
 STEP = 1000
 """Rows read at a time: a long read would keep the write-ahead log from being reused."""
 
-_STEP_OBJECTS = (
-    "SELECT k.name, o.bucket, o.key, o.size, o.etag, o.body, b.file, b.segments, b.data IS NOT NULL"
-    " FROM objects o JOIN buckets k ON k.id = o.bucket LEFT JOIN bodies b ON b.id = o.body"
-    " WHERE (o.bucket, o.key, o.version) > (?, ?, 0) ORDER BY o.bucket, o.key, o.version LIMIT ?"
+_OBJECT = (
+    "SELECT k.name, o.bucket, o.key, o.seq, o.version, o.size, o.etag, o.docs, o.body,"
+    " b.file, b.segments, b.data IS NOT NULL"
+    " FROM %s o JOIN buckets k ON k.id = o.bucket LEFT JOIN bodies b ON b.id = o.body"
+)
+_STEP_OBJECTS = f"{_OBJECT % 'objects'} WHERE (o.bucket, o.key) > (?, ?) ORDER BY o.bucket, o.key LIMIT ?"
+_STEP_VERSIONS = (
+    f"{_OBJECT % 'versions'} WHERE o.body IS NOT NULL AND (o.bucket, o.key, -o.seq) > (?, ?, ?)"
+    " ORDER BY o.bucket, o.key, o.seq DESC LIMIT ?"
 )
 _STEP_PARTS = (
-    "SELECT upload, number, size, etag, file FROM parts"
-    " WHERE (upload, number) > (?, ?) ORDER BY upload, number LIMIT ?"
+    "SELECT p.upload, p.number, p.size, p.etag, p.file, u.write"
+    " FROM parts p LEFT JOIN uploads u ON u.upload = p.upload"
+    " WHERE (p.upload, p.number) > (?, ?) ORDER BY p.upload, p.number LIMIT ?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found. Objects are named `bucket/key`, litter by its path."""
+    """What was found. Objects are named `bucket/key`, versions `bucket/key?versionId=id`, litter by its path."""
 
     objects: int
+    """With all their versions, but without delete markers."""
     bodies: int
     """Files that belong to objects and uploads."""
     missing: tuple[str, ...]
@@ -71,6 +82,8 @@ def check(
 ) -> Report:
     """Check the store at `path`; blocks. `verify` reads every byte; `progress(done, total)` counts rows and files.
 
+    The bytes of an encrypted body tell nothing without its key: of these only the length is checked.
+
     Raises FileNotFoundError if there is no store, UnknownSchema for one of another version.
     """
     layout = Layout(os.path.abspath(os.fspath(path)))
@@ -81,7 +94,7 @@ def check(
         stack.callback(os.close, lock)
         alone = _alone(lock)
         with sqlite.locked(layout.write_lock):
-            sqlite.prepare(layout.index)
+            schema.prepare(layout.index, alone=alone)
         index = stack.enter_context(contextlib.closing(sqlite.connect(layout.index)))
         bodies = stack.enter_context(contextlib.closing(Bodies(layout.bodies, layout.spool, durable=False)))
         return _Check(layout, index, bodies, alone, repair, verify, progress).run()
@@ -95,16 +108,40 @@ def _alone(lock: int) -> bool:
     return True
 
 
+class _Row(NamedTuple):
+    """A version of an object, as `_OBJECT` selects it."""
+
+    name: str
+    bucket: int
+    key: str
+    seq: int
+    version: str | None
+    size: int
+    etag: str
+    docs: str | None
+    body: int
+    file: int | None
+    segments: str | None
+    inline: bool
+
+
 class _Body(NamedTuple):
     """Where a body lies, and what it must be."""
 
     name: str
-    size: int
+    sizes: tuple[int, ...]
+    """Of each part, before encryption."""
     etag: str
-    files: tuple[int, ...]
-    multipart: bool
+    encrypted: bool
+    files: tuple[int, ...] = ()
+    multipart: bool = False
     inline: int | None = None
     """The row of an inline body."""
+
+    @property
+    def stored(self) -> int:
+        """How many bytes there must be."""
+        return sum(map(stored_size, self.sizes) if self.encrypted else self.sizes)
 
 
 @dataclass(slots=True)
@@ -131,7 +168,8 @@ class _Check:
         self.damaged += [
             f"index: {text}" for (text,) in self.index.execute("PRAGMA integrity_check") if text != "ok"
         ]
-        counts = "SELECT (SELECT count(*) FROM objects) + (SELECT count(*) FROM parts) + (SELECT count(*) FROM files)"
+        tables = ("objects", "versions", "parts", "files")
+        counts = "SELECT " + " + ".join(f"(SELECT count(*) FROM {table})" for table in tables)  # noqa: S608
         (self.total,) = self.index.execute(counts).fetchone()
         self._all_bodies()
         self._all_files()
@@ -161,27 +199,34 @@ class _Check:
             self._body(body)
 
     def _objects(self) -> Iterator[_Body]:
-        for name, _, key, size, etag, body, file, parts, inline in _steps(
-            self.index, _STEP_OBJECTS, (0, ""), lambda row: (row[1], row[2])
-        ):
-            label = f"{name}/{key}"
-            self.index.execute(
-                "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET refs = refs + 1", (body,)
-            )
-            if parts is not None:
-                found: Segments = segments(parts)
-                yield _Body(label, size, etag, found.files, multipart=True)
-            elif file is not None:
-                yield _Body(label, size, etag, (file,), multipart=False)
-            elif inline:
-                yield _Body(label, size, etag, (), multipart=False, inline=body)
-            else:
-                self.missing.append(label)
+        rows = _steps(self.index, _STEP_OBJECTS, (0, ""), lambda row: row[1:3])
+        for row in map(_Row._make, rows):
+            yield from self._object(f"{row.name}/{row.key}", row)
+        rows = _steps(self.index, _STEP_VERSIONS, (0, "", 0), lambda row: (row[1], row[2], -row[3]))
+        for row in map(_Row._make, rows):
+            yield from self._object(f"{row.name}/{row.key}?versionId={name_of(row.version)}", row)
+
+    def _object(self, label: str, row: _Row) -> Iterator[_Body]:
+        self.index.execute(
+            "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET refs = refs + 1", (row.body,)
+        )
+        encrypted = row.docs is not None and Doc.SSE in documents(row.docs)
+        found = _Body(label, (row.size,), row.etag, encrypted)
+        if row.segments is not None:
+            files, parts = segments(row.segments)
+            yield found._replace(sizes=tuple(part.size for part in parts), files=files, multipart=True)
+        elif row.file is not None:
+            yield found._replace(files=(row.file,))
+        elif row.inline:
+            yield found._replace(inline=row.body)
+        else:
+            self.missing.append(label)
 
     def _parts(self) -> Iterator[_Body]:
         rows = _steps(self.index, _STEP_PARTS, ("", 0), lambda row: (row[0], row[1]))
-        for upload, number, size, etag, file in rows:
-            yield _Body(f"upload {upload} part {number}", size, etag, (file,), multipart=False)
+        for upload, number, size, etag, file, write in rows:
+            encrypted = write is not None and Doc.SSE in decode_write(write).docs
+            yield _Body(f"upload {upload} part {number}", (size,), etag, encrypted, (file,))
 
     def _body(self, body: _Body) -> None:
         self._step()
@@ -200,9 +245,9 @@ class _Check:
         if body.inline is not None:
             return self._wrong_inline(body, body.inline)
         size = sum(Path(self.bodies.path(file)).stat().st_size for file in body.files)
-        if size != body.size:
-            return f"{size} bytes instead of {body.size}"
-        if self.verify and self._etag(body) != body.etag:
+        if size != body.stored:
+            return f"{size} bytes instead of {body.stored}"
+        if self.verify and not body.encrypted and self._etag(body) != body.etag:
             return "the bytes do not match the ETag"
         return ""
 
@@ -214,9 +259,9 @@ class _Check:
         if found is None:  # replaced meanwhile
             return ""
         size, data = found
-        if size != body.size:
-            return f"{size} bytes instead of {body.size}"
-        if data is not None and hashlib.md5(data).hexdigest() != body.etag:
+        if size != body.stored:
+            return f"{size} bytes instead of {body.stored}"
+        if data is not None and not body.encrypted and hashlib.md5(data).hexdigest() != body.etag:
             return "the bytes do not match the ETag"
         return ""
 
@@ -287,8 +332,22 @@ class _Check:
             "INSERT INTO files VALUES (?, 0)",
             "a file without a row",
         )
+        self._unreachable()
         if self.repair:
             self.index.execute("DELETE FROM garbage")
+
+    def _unreachable(self) -> None:
+        """Keys whose newest version is neither the current object nor a delete marker: see `schema`."""
+        rows = self.index.execute(
+            "SELECT k.name, v.key, v.bucket, max(v.seq), v.body IS NULL FROM versions v"
+            " JOIN buckets k ON k.id = v.bucket GROUP BY v.bucket, v.key"
+        )
+        for name, key, bucket, seq, marker in rows:
+            newest = self.index.execute(
+                "SELECT seq FROM objects WHERE bucket = ? AND key = ?", (bucket, key)
+            ).fetchone()
+            if (newest is None and not marker) or (newest is not None and newest[0] <= seq):
+                self.damaged.append(f"index: no version of {name}/{key} is the current one")
 
     def _put_right(
         self, find: str, change: str, what: str, also: Callable[[int], None] | None = None

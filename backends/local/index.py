@@ -18,12 +18,13 @@ from backends.base import (
     Checksum,
     ChecksumType,
     Completion,
-    Conditions,
     Copy,
+    Delete,
     Deleted,
     Doc,
     Doomed,
     ListQuery,
+    NewBucket,
     ObjectInfo,
     Page,
     PartInfo,
@@ -32,6 +33,8 @@ from backends.base import (
     UploadInfo,
     UploadPage,
     UploadQuery,
+    VersionPage,
+    VersionQuery,
     Write,
 )
 
@@ -42,9 +45,13 @@ NO_DOCS: Mapping[Doc, str] = MappingProxyType({})
 class Record(NamedTuple):
     """An object as it is stored, with its body's place. JSON columns are parsed when somebody asks.
 
-    A body is inline (`data`), one file (`file`), or the files of parts (`segments`). `refs` objects share it.
+    A body is inline (`data`), one file (`file`), or the files of parts (`segments`); a delete marker has none (`body`).
     """
 
+    version: str | None
+    seq: int
+    """Orders the versions of a key."""
+    owner: str
     size: int
     etag: str
     modified: int
@@ -56,8 +63,7 @@ class Record(NamedTuple):
     user: str | None
     docs: str | None
     upload: str | None
-    body: int
-    refs: int
+    body: int | None
     file: int | None
     segments: str | None
     data: bytes | None = None
@@ -75,7 +81,18 @@ class Record(NamedTuple):
             None if self.checksum is None else self._checksum(),
             () if self.segments is None else segments(self.segments).parts,
             self.storage_class,
+            self.version,
+            self.owner,
         )
+
+    @property
+    def marker(self) -> bool:
+        """Whether it is a delete marker."""
+        return self.body is None
+
+    def documents(self) -> Mapping[Doc, str]:
+        """The documents alone."""
+        return NO_DOCS if self.docs is None else documents(self.docs)
 
     def _checksum(self) -> Checksum:
         assert self.checksum is not None
@@ -112,10 +129,14 @@ def names(text: str) -> Mapping[str, str]:
     return MappingProxyType(json.loads(text))
 
 
-@functools.lru_cache(maxsize=1024)
-def documents(text: str) -> Mapping[Doc, str]:
-    """Parse the column `docs`."""
+def _documents(text: str) -> Mapping[Doc, str]:
     return MappingProxyType({Doc(name): content for name, content in json.loads(text).items()})
+
+
+documents = functools.lru_cache(maxsize=1024)(_documents)
+"""Parse the column `docs` of an object."""
+bucket_documents = functools.lru_cache(maxsize=1024)(_documents)
+"""The same of a bucket. A cache of its own: those of objects may all differ, and would drive these out."""
 
 
 def to_json(values: Mapping[str, str] | Mapping[Doc, str]) -> str | None:
@@ -125,7 +146,7 @@ def to_json(values: Mapping[str, str] | Mapping[Doc, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class NewObject:
-    """An object to be stored: its body is `data`, or the placed file `file`."""
+    """An object to be stored: its body is `data`, or the placed file `file` of `stored` bytes."""
 
     size: int
     etag: str
@@ -133,14 +154,16 @@ class NewObject:
     write: Write
     data: bytes | None = None
     file: int | None = None
+    stored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
-    """A part to be stored, in the placed file `file`."""
+    """A part to be stored, in the placed file `file` of `stored` bytes."""
 
     info: PartInfo
     file: int
+    stored: int
 
 
 class Garbage(NamedTuple):
@@ -153,29 +176,37 @@ class Garbage(NamedTuple):
 class Changes(Protocol):
     """The changes of one transaction. Each checks everything before it changes anything, so a refusal has no effect."""
 
-    def create_bucket(self, name: str, docs: Mapping[Doc, str]) -> None:
-        """Raises BucketAlreadyOwnedByYou."""
+    def create_bucket(self, name: str, how: NewBucket) -> None:
+        """Raises BucketAlreadyOwnedByYou, BucketAlreadyExists."""
 
     def delete_bucket(self, name: str) -> None:
         """Raises NoSuchBucket, BucketNotEmpty."""
 
     def put(self, ref: Ref, new: NewObject) -> ObjectInfo:
-        """Raises NoSuchBucket, PreconditionFailed, NoSuchKey."""
+        """Raises NoSuchBucket, PreconditionFailed, NoSuchKey, AccessDenied (it would replace what is locked)."""
 
     def copy(self, source: Ref, target: Ref, how: Copy) -> ObjectInfo:
-        """Raises NoSuchBucket, NoSuchKey, PreconditionFailed."""
+        """Raises NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, AccessDenied."""
 
     def rename(self, source: Ref, target: Ref, how: Copy) -> None:
-        """Raises NoSuchBucket, NoSuchKey, PreconditionFailed."""
+        """Raises NoSuchBucket, NoSuchKey, PreconditionFailed, InvalidRequest, AccessDenied."""
 
-    def delete(self, ref: Ref, conditions: Conditions) -> Deleted:
-        """Raises NoSuchBucket, NoSuchKey, PreconditionFailed."""
+    def delete(self, ref: Ref, how: Delete) -> Deleted:
+        """Raises NoSuchBucket, NoSuchKey, PreconditionFailed, AccessDenied."""
 
     def delete_many(self, bucket: str, doomed: Sequence[Doomed]) -> list[Deleted]:
         """Raises NoSuchBucket."""
 
-    def put_doc(self, ref: Ref, doc: Doc, content: str | None) -> None:
-        """Raises NoSuchBucket, NoSuchKey."""
+    def put_doc(
+        self,
+        ref: Ref,
+        doc: Doc,
+        content: str | None,
+        *,
+        bypass_governance: bool = False,
+        expected: str | None = None,
+    ) -> None:
+        """Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed (not `expected`)."""
 
     def create_upload(self, ref: Ref, upload: str, write: Write) -> UploadInfo:
         """Raises NoSuchBucket."""
@@ -203,9 +234,12 @@ class Index(Protocol):
         """Buckets by name."""
 
     def find(self, ref: Ref, *, data: bool = False) -> Record:
-        """The object, with its inline bytes if `data`. Raises NoSuchBucket, NoSuchKey."""
+        """The object, with its inline bytes if `data`. Raises NoSuchBucket, NoSuchKey, NoSuchVersion, MethodNotAllowed."""
 
     def page(self, bucket: str, query: ListQuery) -> Page:
+        """Raises NoSuchBucket."""
+
+    def versions(self, bucket: str, query: VersionQuery) -> VersionPage:
         """Raises NoSuchBucket."""
 
     def upload(self, ref: Ref, upload: str) -> UploadInfo:
@@ -231,6 +265,7 @@ class Layout:
     spool: str = field(init=False)
     write_lock: str = field(init=False)
     use_lock: str = field(init=False)
+    generation: str = field(init=False)
 
     def __post_init__(self) -> None:
         for name, path in _PATHS.items():
@@ -243,4 +278,5 @@ _PATHS = {
     "spool": "spool",
     "write_lock": "write.lock",
     "use_lock": "use.lock",
+    "generation": "generation",
 }

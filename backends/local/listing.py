@@ -51,6 +51,11 @@ def start(prefix: str, delimiter: str, after: str) -> bytes:
     return just_after(after) if after else b""
 
 
+def is_inside(prefix: str, delimiter: str, after: str) -> bool:
+    """Whether `after` names a key of the listing, of which more than one row may follow: no common prefix."""
+    return after.startswith(prefix) and common_prefix(after, prefix, delimiter) != after
+
+
 def walk(rows: Iterator[Row], seek: Seek, prefix: str, delimiter: str) -> Iterator[Found]:
     """Rows and common prefixes in order; `rows` is the scan from the start."""
     row, steps = next(rows, None), STEPS

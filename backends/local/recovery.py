@@ -10,7 +10,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from backends.local import sqlite
+from backends.local import schema, sqlite
 from backends.local.bodies import Bodies
 from backends.local.index import Garbage, Layout
 
@@ -23,7 +23,7 @@ def enter(layout: Layout) -> int:
     try:
         alone = _try_alone(fd)
         with sqlite.locked(layout.write_lock):
-            sqlite.prepare(layout.index)
+            schema.prepare(layout.index, alone=alone)
             if alone:
                 recover(layout)
         fcntl.flock(fd, fcntl.LOCK_SH)

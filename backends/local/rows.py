@@ -13,6 +13,7 @@ def encode_write(write: Write) -> str:
             "user": dict(write.user),
             "docs": dict(write.docs),
             "storage_class": write.storage_class,
+            "owner": write.owner,
             "checksum_algorithm": write.checksum_algorithm,
             "checksum_type": write.checksum_type,
         },
@@ -30,6 +31,7 @@ def decode_write(text: str) -> Write:
         user=values["user"],
         docs={Doc(name): content for name, content in values["docs"].items()},
         storage_class=values["storage_class"],
+        owner=values.get("owner", ""),  # schema 1 had none
         checksum_algorithm=values["checksum_algorithm"],
         checksum_type=kind and ChecksumType(kind),
     )

@@ -1,6 +1,6 @@
-"""The index in SQLite: its tables, its connections, and its reads.
+"""The index in SQLite: its connections, its statements, and its reads. Its tables stand in `schema`.
 
-Objects are one table without row ids, ordered by (bucket, key, version), so that a listing is one walk over small
+Objects are a table without row ids, ordered by (bucket, key), so that a listing is one walk over small
 neighbouring rows. Bodies are another table: inline bytes would push the rows of a listing apart (a page of 1,000
 keys with 4 KiB bodies beside them reads 4 MB instead of 200 KB). Several objects may share one body (`refs`), which
 makes CopyObject and RenameObject a change of the index alone.
@@ -18,13 +18,16 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from itertools import starmap
+from collections.abc import Iterable, Iterator
+from itertools import chain, starmap
+from time import monotonic
+from typing import NamedTuple
 
 from backends.base import (
     BucketInfo,
     BucketPage,
     BucketQuery,
+    Doc,
     Entry,
     ListQuery,
     Page,
@@ -34,93 +37,72 @@ from backends.base import (
     UploadInfo,
     UploadPage,
     UploadQuery,
+    VersionEntry,
+    VersionPage,
+    VersionQuery,
 )
 from backends.local import listing
-from backends.local.index import NO_DOCS, Record, documents
+from backends.local.generation import MAX_AGE_SECONDS, Generation
+from backends.local.index import NO_DOCS, Record, bucket_documents
 from backends.local.rows import decode_write
 from backends.multipart import check_marker
-from gateway.errors import NoSuchBucket, NoSuchKey, NoSuchUpload
+from backends.versions import (
+    MAX_SEQ,
+    NULL,
+    check_version_id,
+    current_is_marker,
+    name_of,
+    named_is_marker,
+    no_such_version,
+    seq_of,
+)
+from gateway.errors import NoSuchBucket, NoSuchKey, NoSuchUpload, S3Error
 
-SCHEMA = 1
-PAGE_BYTES = 4096
 CACHE_KIB = 16 * 1024
 CHECKPOINT_PAGES = 1000
 """Pages in the write-ahead log after which a commit moves them into the database: 4 MB, which holds up one batch."""
 WAL_KEEP_BYTES = 64 * 1024 * 1024
 """A log that grew beyond this is cut when it is reused."""
 
-TABLES = """
-CREATE TABLE buckets (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    created INTEGER NOT NULL,                -- ms
-    docs TEXT                                -- JSON
-);
-CREATE TABLE objects (
-    bucket INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    version INTEGER NOT NULL DEFAULT 0,      -- 0 is the current one; room for older ones behind it
-    size INTEGER NOT NULL,
-    etag TEXT NOT NULL,
-    modified INTEGER NOT NULL,               -- ms
-    storage_class TEXT NOT NULL,
-    checksum_algorithm TEXT,
-    checksum_type TEXT,
-    checksum TEXT,
-    headers TEXT,                            -- JSON, as user and docs
-    user TEXT,
-    docs TEXT,
-    upload TEXT,                             -- the multipart upload this is the outcome of
-    body INTEGER NOT NULL,
-    PRIMARY KEY (bucket, key, version)
-) WITHOUT ROWID;
-CREATE TABLE bodies (
-    id INTEGER PRIMARY KEY,
-    refs INTEGER NOT NULL,
-    file INTEGER,
-    segments TEXT,                           -- JSON: [[number, file, size, checksum], ...]
-    data BLOB
-);
-CREATE TABLE files (id INTEGER PRIMARY KEY, size INTEGER NOT NULL);
-CREATE TABLE garbage (file INTEGER PRIMARY KEY, guard INTEGER);
-CREATE TABLE uploads (
-    bucket INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    upload TEXT NOT NULL,                    -- begins with its time, so that it orders by it
-    initiated INTEGER NOT NULL,
-    write TEXT NOT NULL,                     -- JSON
-    PRIMARY KEY (bucket, key, upload)
-) WITHOUT ROWID;
-CREATE TABLE parts (
-    upload TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    etag TEXT NOT NULL,
-    modified INTEGER NOT NULL,
-    checksum TEXT,
-    file INTEGER NOT NULL,
-    PRIMARY KEY (upload, number)
-) WITHOUT ROWID;
-CREATE TABLE writers (id INTEGER PRIMARY KEY, slot INTEGER NOT NULL);
-CREATE TABLE schema (version INTEGER NOT NULL);
-"""
-
+_BUCKET = "(SELECT id FROM buckets WHERE name = ?)"
 _COLUMNS = (
-    "o.size, o.etag, o.modified, o.storage_class, o.checksum_algorithm, o.checksum_type, o.checksum,"
-    " o.headers, o.user, o.docs, o.upload, o.body, b.refs, b.file, b.segments"
+    "o.version, o.seq, o.owner, o.size, o.etag, o.modified, o.storage_class, o.checksum_algorithm, o.checksum_type,"
+    " o.checksum, o.headers, o.user, o.docs, o.upload, o.body, b.file, b.segments"
 )
-_OBJECT = (
-    " FROM objects o JOIN bodies b ON b.id = o.body"
-    " WHERE o.bucket = (SELECT id FROM buckets WHERE name = ?) AND o.key = ? AND o.version = 0"
-)
+_OBJECT = f" FROM objects o JOIN bodies b ON b.id = o.body WHERE o.bucket = {_BUCKET} AND o.key = ?"
 FIND = f"SELECT {_COLUMNS}{_OBJECT}"
 FIND_DATA = f"SELECT {_COLUMNS}, b.data{_OBJECT}"
 TARGET = (
-    f"SELECT k.id, {_COLUMNS} FROM buckets k"  # noqa: S608
-    " LEFT JOIN objects o ON o.bucket = k.id AND o.key = ? AND o.version = 0"
+    f"SELECT k.id, k.docs, {_COLUMNS} FROM buckets k"  # noqa: S608
+    " LEFT JOIN objects o ON o.bucket = k.id AND o.key = ?"
     " LEFT JOIN bodies b ON b.id = o.body WHERE k.name = ?"
 )
-BUCKET_ID = "SELECT id FROM buckets WHERE name = ?"
+BUCKET = "SELECT id, docs FROM buckets WHERE name = ?"
+_OLDER = (
+    f"SELECT {_COLUMNS} FROM versions o LEFT JOIN bodies b ON b.id = o.body"  # noqa: S608
+    " WHERE o.bucket = ? AND o.key = ?"
+)
+OLDER = f"{_OLDER} AND o.seq = ? AND o.version = ?"
+OLDER_NULL = f"{_OLDER} AND o.version IS NULL"
+NEWEST_OLDER = (
+    "SELECT seq, version, body IS NULL FROM versions WHERE bucket = ? AND key = ? ORDER BY seq DESC LIMIT 1"
+)
+
+
+def _of_both(columns: str, which: str) -> str:
+    """A version, wherever it stands. Versions move between the tables: one statement sees each in one of them."""
+    return " UNION ALL ".join(
+        f"SELECT {columns} FROM {table} o LEFT JOIN bodies b ON b.id = o.body"  # noqa: S608
+        f" WHERE o.bucket = :bucket AND o.key = :key AND {which}"
+        for table in ("objects", "versions")
+    )
+
+
+_BY_ID = "o.seq = :seq AND o.version = :version"
+_NULL = "o.version IS NULL"
+FIND_VERSION = _of_both(f"{_COLUMNS}, b.data", _BY_ID)
+FIND_NULL = _of_both(f"{_COLUMNS}, b.data", _NULL)
+SEQ_OF_NULL = _of_both("o.seq", _NULL)
 UPLOAD = (
     "SELECT initiated, write FROM uploads"
     " WHERE bucket = (SELECT id FROM buckets WHERE name = ?) AND key = ? AND upload = ?"
@@ -131,18 +113,35 @@ PARTS = (
 )
 # A position is bytes, cast to text so that it compares with keys; the bytes need not be UTF-8.
 _SCAN = (
-    "SELECT key, size, etag, modified, storage_class, checksum_algorithm, checksum_type FROM objects"
-    " WHERE bucket = ? AND key >= CAST(? AS TEXT) AND key < CAST(? AS TEXT) AND version = 0 ORDER BY key"
+    "SELECT key, size, etag, modified, storage_class, checksum_algorithm, checksum_type, owner FROM objects"
+    " WHERE bucket = ? AND key >= CAST(? AS TEXT) AND key < CAST(? AS TEXT) ORDER BY key"
 )
 _SCAN_PAGE = _SCAN + " LIMIT ?"
+# In a scan that begins with a key's newest version, the first row of a key is the latest. Elsewhere it is looked up: in
+# `versions` only a delete marker can be, see `schema`.
+_FIRST = "NULL"
+_LATEST = (
+    "body IS NULL AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.bucket = v.bucket AND o.key = v.key)"
+    " AND NOT EXISTS (SELECT 1 FROM versions n WHERE n.bucket = v.bucket AND n.key = v.key AND n.seq > v.seq)"
+)
+
+
+def _scan_versions(which: str, latest: str) -> str:
+    """Both tables merged: rows that begin as a VersionEntry does."""
+    shown = "size, etag, modified, storage_class, checksum_algorithm, checksum_type, owner, seq"
+    return (
+        f"SELECT key, version, 1, 0, {shown} FROM objects WHERE bucket = :bucket AND {which}"  # noqa: S608
+        f" UNION ALL SELECT key, version, {latest}, body IS NULL, {shown} FROM versions v"
+        f" WHERE bucket = :bucket AND {which} ORDER BY 1, 12 DESC"
+    )
+
+
+_SCAN_VERSIONS = _scan_versions("key >= CAST(:start AS TEXT) AND key < CAST(:stop AS TEXT)", _FIRST)
+_SCAN_KEY = _scan_versions("key = :key AND seq < :seq", _LATEST)
 _SCAN_UPLOADS = (
     "SELECT key, upload, initiated, write FROM uploads"
     " WHERE bucket = ? AND (key, upload) >= (CAST(? AS TEXT), ?) AND key < CAST(? AS TEXT) ORDER BY key, upload"
 )
-
-
-class UnknownSchema(Exception):
-    """The store was made by another version of s3gw, which this one cannot read."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -160,23 +159,6 @@ def connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def prepare(path: str) -> None:
-    """Make the tables if there are none. The caller holds the write lock. Raises UnknownSchema."""
-    os.close(
-        os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    )  # SQLite gives its log the same mode
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema'").fetchone():
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {TABLES} INSERT INTO schema VALUES ({SCHEMA}); COMMIT"  # noqa: S608
-            )
-        (found,) = connection.execute("SELECT version FROM schema").fetchone()
-    if found != SCHEMA:
-        raise UnknownSchema(f"{path} has schema {found}; this version of s3gw reads schema {SCHEMA}.")
-
-
 @contextlib.contextmanager
 def locked(path: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold an flock on a file."""
@@ -188,12 +170,23 @@ def locked(path: str, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
         os.close(fd)
 
 
-class Reader:
-    """The reads of the index, on one connection."""
+class _Known(NamedTuple):
+    """A bucket and its number."""
 
-    def __init__(self, path: str) -> None:
+    number: int
+    info: BucketInfo
+
+
+class Reader:
+    """The reads of the index, on one connection. Buckets are kept while `generation` says that none has changed."""
+
+    def __init__(self, path: str, generation: Generation) -> None:
         self._connection = connect(path)
         self._execute = self._connection.execute
+        self._generation = generation
+        self._buckets: dict[str, _Known] = {}
+        self._read_at: bytes | int = -1
+        self._read_until = 0.0
 
     def close(self) -> None:
         """Close the connection."""
@@ -201,32 +194,61 @@ class Reader:
 
     def bucket(self, name: str) -> BucketInfo:
         """See `Index.bucket`."""
-        row = self._execute("SELECT created, docs FROM buckets WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise NoSuchBucket(BucketName=name)
-        return _bucket(name, *row)
+        return self._known(name).info
 
     def buckets(self, query: BucketQuery) -> BucketPage:
         """See `Index.buckets`."""
         rows = self._execute(
-            "SELECT name, created, docs FROM buckets WHERE name > ? AND name >= ? AND name < CAST(? AS TEXT)"
-            " ORDER BY name LIMIT ?",
-            (query.after, query.prefix, listing.successor(query.prefix), query.limit + 1),
+            "SELECT name, created, docs, owner FROM buckets"
+            " WHERE name > :after AND name >= :prefix AND name < CAST(:stop AS TEXT)"
+            " AND (:owner IS NULL OR owner = :owner) ORDER BY name LIMIT :limit",
+            {
+                "after": query.after,
+                "prefix": query.prefix,
+                "stop": listing.successor(query.prefix),
+                "owner": query.owner,
+                "limit": query.limit + 1,
+            },
         ).fetchall()
         found = list(starmap(_bucket, rows[: query.limit]))
         return BucketPage(found, found[-1].name if found and len(rows) > query.limit else "")
 
     def find(self, ref: Ref, *, data: bool = False) -> Record:
         """See `Index.find`."""
+        if ref.version is not None:
+            return self._find_version(ref, ref.version)
         row = self._execute(FIND_DATA if data else FIND, (ref.bucket, ref.key)).fetchone()
         if row is None:
-            self._bucket_id(ref.bucket)
-            raise NoSuchKey(Key=ref.key)
+            raise self._missing(ref)
         return Record(*row)
+
+    def _find_version(self, ref: Ref, version: str) -> Record:
+        number = self._known(ref.bucket).number
+        check_version_id(version)
+        where: dict[str, str | int] = {"bucket": number, "key": ref.key}
+        if version == NULL:
+            row = self._execute(FIND_NULL, where).fetchone()
+        else:
+            row = self._execute(FIND_VERSION, where | {"version": version, "seq": seq_of(version)}).fetchone()
+        if row is None:
+            raise no_such_version(ref.key, version)
+        record = Record(*row)
+        if record.marker:
+            raise named_is_marker(record.modified)
+        return record
+
+    def _missing(self, ref: Ref) -> S3Error:
+        """Why there is no current object."""
+        known = self._known(ref.bucket)
+        if Doc.VERSIONING in known.info.docs:
+            row = self._execute(NEWEST_OLDER, (known.number, ref.key)).fetchone()
+            if row is not None and row[2]:
+                return current_is_marker(ref.key, row[1])
+        return NoSuchKey(Key=ref.key)
 
     def page(self, bucket: str, query: ListQuery) -> Page:
         """See `Index.page`."""
-        number = self._bucket_id(bucket)
+        number = self._known(bucket).number
         start = listing.start(query.prefix, query.delimiter, query.after)
         stop = listing.successor(query.prefix)
         if query.delimiter:
@@ -237,11 +259,42 @@ class Reader:
         entries = list(map(Entry._make, rows[: query.limit]))
         return Page(entries, (), entries[-1].key if more else "")
 
+    def versions(self, bucket: str, query: VersionQuery) -> VersionPage:
+        """See `Index.versions`."""
+        number = self._known(bucket).number
+        stop = listing.successor(query.prefix)
+
+        def seek(position: bytes) -> Iterator[listing.Row]:
+            return self._execute(_SCAN_VERSIONS, {"bucket": number, "start": position, "stop": stop})
+
+        if query.after_version:
+            check_version_id(query.after_version, "version-id-marker")
+        rows = seek(listing.start(query.prefix, query.delimiter, query.after))
+        if query.after_version and listing.is_inside(query.prefix, query.delimiter, query.after):
+            rows = chain(self._after_version(number, query.after, query.after_version), rows)
+        found = listing.walk(rows, seek, query.prefix, query.delimiter)
+        items, more = listing.take(found, query.limit)
+        entries = _versions(item.row for item in items if item.row is not None)
+        prefixes = [item.name for item in items if item.row is None]
+        if not more:
+            return VersionPage(entries, prefixes)
+        last = items[-1]
+        return VersionPage(entries, prefixes, last.name, name_of(last.row[1]) if last.row else "")
+
+    def _after_version(self, bucket: int, key: str, version: str) -> Iterator[listing.Row]:
+        """The versions of a key that are older than one of them."""
+        where: dict[str, str | int] = {"bucket": bucket, "key": key}
+        if version == NULL:
+            (seq,) = self._execute(SEQ_OF_NULL, where).fetchone() or (MAX_SEQ,)
+        else:
+            seq = seq_of(version)
+        return self._execute(_SCAN_KEY, where | {"seq": seq})
+
     def upload(self, ref: Ref, upload: str) -> UploadInfo:
         """See `Index.upload`."""
         row = self._execute(UPLOAD, (ref.bucket, ref.key, upload)).fetchone()
         if row is None:
-            self._bucket_id(ref.bucket)
+            self._known(ref.bucket)
             raise NoSuchUpload(UploadId=upload)
         return UploadInfo(ref.key, upload, row[0], decode_write(row[1]))
 
@@ -254,7 +307,7 @@ class Reader:
 
     def uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
         """See `Index.uploads`."""
-        number = self._bucket_id(bucket)
+        number = self._known(bucket).number
         check_marker(query.after_upload)
         stop = listing.successor(query.prefix)
         start, upload = listing.start(query.prefix, query.delimiter, query.after), ""
@@ -286,16 +339,36 @@ class Reader:
             items[-1].name if more else "",
         )
 
-    def _bucket_id(self, name: str) -> int:
-        row = self._execute(BUCKET_ID, (name,)).fetchone()
+    def _known(self, name: str) -> _Known:
+        """The bucket as it is now. Raises NoSuchBucket."""
+        generation, time = self._generation.current(), monotonic()
+        if generation != self._read_at or time > self._read_until:
+            self._buckets.clear()
+            self._read_at, self._read_until = generation, time + MAX_AGE_SECONDS
+        known = self._buckets.get(name)
+        if known is None:
+            known = self._buckets[name] = self._read_bucket(name)
+        return known
+
+    def _read_bucket(self, name: str) -> _Known:
+        row = self._execute("SELECT id, created, docs, owner FROM buckets WHERE name = ?", (name,)).fetchone()
         if row is None:
             raise NoSuchBucket(BucketName=name)
-        number: int = row[0]
-        return number
+        return _Known(row[0], _bucket(name, *row[1:]))
 
 
-def _bucket(name: str, created: int, docs: str | None) -> BucketInfo:
-    return BucketInfo(name, created, documents(docs) if docs else NO_DOCS)
+def _bucket(name: str, created: int, docs: str | None, owner: str) -> BucketInfo:
+    return BucketInfo(name, created, bucket_documents(docs) if docs else NO_DOCS, owner)
+
+
+def _versions(rows: Iterable[listing.Row]) -> list[VersionEntry]:
+    entries = []
+    before = None
+    for key, version, latest, marker, *shown, _ in rows:
+        first = key != before if latest is None else bool(latest)
+        entries.append(VersionEntry(key, version, first, bool(marker), *shown))
+        before = key
+    return entries
 
 
 def _upload(key: str, upload: str, initiated: int, write: str) -> UploadInfo:

@@ -42,6 +42,7 @@ from typing import Any, Literal, TypeVar
 from backends.local import sqlite
 from backends.local.changes import SqliteChanges
 from backends.local.failures import is_storage, log, refusal
+from backends.local.generation import Generation
 from backends.local.index import Changes, Garbage, Layout
 from gateway.errors import InternalError, S3Error
 
@@ -106,9 +107,14 @@ class Writer:
     """
 
     def __init__(
-        self, layout: Layout, durability: Durability, collect: Callable[[Sequence[Garbage]], None]
+        self,
+        layout: Layout,
+        durability: Durability,
+        generation: Generation,
+        collect: Callable[[Sequence[Garbage]], None],
     ) -> None:
         self._layout = layout
+        self._generation = generation
         self._durable = durability == "full"
         self._collect = collect
         self._lock = os.open(layout.write_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -206,11 +212,16 @@ class Writer:
             try:
                 for job in jobs:
                     job.run(changes)
+                if changes.buckets:
+                    self._generation.bump()
                 self._connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")  # SQLite may have done so itself
                 raise
+            if changes.buckets:
+                with contextlib.suppress(OSError):  # it is committed: then rows of before last for a second
+                    self._generation.bump()
         return changes.garbage
 
     def _sync(self, jobs: Sequence[_Job]) -> None:

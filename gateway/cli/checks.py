@@ -70,6 +70,25 @@ def check_credentials(settings: "Settings") -> Iterator[Finding]:
         yield Finding("credential file", FAIL, f"others may read it (mode {mode:o})", f"chmod 600 {path}")
 
 
+def check_keys(settings: "Settings") -> Iterator[Finding]:
+    """The key ring of the encryption can be read, by its owner only."""
+    from gateway.encryption.keyring import KeyRing, KeyRingError
+
+    path = settings.encryption.key_file
+    try:
+        count = sum(key.enabled for key in KeyRing(path).all())
+    except KeyRingError as error:
+        yield Finding(
+            "key ring", FAIL, str(error), "put back the copy of the key file, or correct S3GW_MASTER_KEY"
+        )
+        return
+    detail = f"{count} enabled, {path}" if count else "no key yet: nothing was encrypted"
+    yield Finding("key ring", OK, detail)
+    if path.exists() and path.stat().st_mode & 0o077:
+        mode = path.stat().st_mode & 0o777
+        yield Finding("key ring", FAIL, f"others may read it (mode {mode:o})", f"chmod 600 {path}")
+
+
 def check_anonymous(settings: "Settings") -> Iterator[Finding]:
     """Unsigned requests cannot do everything from outside."""
     if settings.auth.anonymous == "full" and not is_loopback(settings.s3_gateway.host):
@@ -283,6 +302,7 @@ def _kernel_setting(name: str, advised: int, bound: str) -> Finding:
 
 CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (
     check_credentials,
+    check_keys,
     check_anonymous,
     check_data,
     check_temporary,

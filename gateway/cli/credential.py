@@ -1,10 +1,12 @@
 """`s3gw credential`: the keys that clients sign with."""
 
+import json
 import shlex
 import sys
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,8 +28,6 @@ from gateway.cli.common import (
 from gateway.cli.first_key import client_variables, ensure_first, load_store, welcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from auth.store import Credential, CredentialStore
 
 app = group(
@@ -38,12 +38,27 @@ app = group(
 
 AccessKey = Annotated[str, typer.Option("--access-key", help="3 to 128 characters.", show_default=False)]
 Description = Annotated[str, typer.Option("--description", help="What the key is for.")]
+Account = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="The account that the key belongs to; without it, or empty, a new key is the owner's of everything.",
+    ),
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        "--policy", metavar="FILE", help="JSON policy that narrows what the key may do; empty: none."
+    ),
+]
 
 
 @app.command(
     epilog=examples(
         "s3gw credential add --access-key AKIAEXAMPLEKEY123 --description 'Backup host'",
         "pass show s3/backup | s3gw credential add --access-key AKIAEXAMPLEKEY123",
+        "s3gw credential add --access-key AKIAEXAMPLEKEY123 --account alice --policy read-only.json",
     )
 )
 def add(
@@ -52,23 +67,40 @@ def add(
         str | None,
         typer.Option("--secret-key", help="8 to 128 characters. Without it: asked for, or read from stdin."),
     ] = None,
+    *,
     description: Description = "",
+    account: Account = None,
+    policy: Policy = None,
     conf: Conf = None,
     as_json: Json = False,
 ) -> None:
-    """Add a key, or give a key a new secret.
+    """Add a key, or give a key a new secret; it keeps its account and policy unless others are given.
 
     A secret on the command line can be seen by others on this machine (ps) and stays in the shell's history.
     """
-    store = open_store(conf)
+    store, text = open_store(conf), _read_policy(policy)
+    secret = _ask_secret() if secret_key is None else secret_key
     try:
-        added = store.add(access_key, _ask_secret() if secret_key is None else secret_key, description)
+        added = store.add(access_key, secret, description, account=account, policy=text)
     except ValueError as error:
         raise Failure(str(error), Exit.USAGE) from None
     if as_json:
         print_json(_record(added, secrets=False))
     else:
         typer.echo(f"Added {added.access_key} to {store.path}")
+
+
+def _read_policy(path: str | None) -> str | None:
+    """The text of a policy's file; as it is where there is no file to read."""
+    if not path:
+        return path
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path}: {getattr(error, 'strerror', None) or 'not a text'}", Exit.USAGE) from None
+    if not text.strip():
+        raise Failure(f"{path}: the file is empty", Exit.USAGE)
+    return text
 
 
 def _ask_secret() -> str:
@@ -80,10 +112,25 @@ def _ask_secret() -> str:
     return secret
 
 
-@app.command(epilog=examples("s3gw credential generate --description 'Continuous integration'"))
-def generate(description: Description = "", conf: Conf = None, as_json: Json = False) -> None:
+@app.command(
+    epilog=examples(
+        "s3gw credential generate --description 'Continuous integration'",
+        "s3gw credential generate --account alice",
+    )
+)
+def generate(
+    description: Description = "",
+    account: Account = None,
+    policy: Policy = None,
+    conf: Conf = None,
+    as_json: Json = False,
+) -> None:
     """Make a random key and secret, store them, and show both."""
-    made = open_store(conf).generate(description)
+    text = _read_policy(policy)
+    try:
+        made = open_store(conf).generate(description, account=account, policy=text)
+    except ValueError as error:
+        raise Failure(str(error), Exit.USAGE) from None
     if as_json:
         print_json(_record(made, secrets=True))
     else:
@@ -103,7 +150,12 @@ def list_(
     elif not records:
         typer.echo("There is no key yet. Make one: s3gw credential generate")
     else:
-        show(table(["access key", "secret key", "enabled", "created", "description"], map(_row, records)))
+        show(
+            table(
+                ["access key", "secret key", "enabled", "account", "created", "description"],
+                map(_row, records),
+            )
+        )
 
 
 def _record(credential: "Credential", secrets: bool) -> dict[str, object]:
@@ -113,6 +165,8 @@ def _record(credential: "Credential", secrets: bool) -> dict[str, object]:
         "created_at": credential.created_at,
         "enabled": credential.enabled,
         "description": credential.description,
+        "account": credential.account,
+        "policy": None if credential.policy is None else json.loads(credential.policy),
     }
 
 
@@ -123,6 +177,7 @@ def _row(record: dict[str, object]) -> list[str]:
         str(record["access_key"]),
         str(record["secret_key"]),
         enabled,
+        str(record["account"]),
         created,
         str(record["description"]),
     ]
@@ -160,7 +215,7 @@ def enable(access_key: AccessKey, conf: Conf = None, as_json: Json = False) -> N
     _switch(conf, access_key, True, as_json)
 
 
-def _switch(conf: "Path | None", access_key: str, enabled: bool, as_json: bool) -> None:
+def _switch(conf: Path | None, access_key: str, enabled: bool, as_json: bool) -> None:
     store = open_store(conf)
     try:
         changed = store.set_enabled(access_key, enabled)
@@ -183,7 +238,7 @@ def ensure(conf: Conf = None, listen: Listen = None, region: Region = None, as_j
         typer.echo(welcome(made, found))
 
 
-def open_store(conf: "Path | None") -> "CredentialStore":
+def open_store(conf: Path | None) -> "CredentialStore":
     """The configured store, loaded. Raises ConfigError."""
     return load_store(load(conf).settings.s3_gateway.credentials_path)
 

@@ -44,7 +44,7 @@ def _check(path: "Path", *, repair: bool, verify: bool) -> "Report":
     import sqlite3
 
     from backends.local.fsck import check
-    from backends.local.sqlite import UnknownSchema
+    from backends.local.schema import UnknownSchema
 
     try:
         with progress_bar("checking") as progress:

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.common import Conf, Failure, Listen, Region, Workers, load
 from gateway.cli.first_key import ensure_first, load_store, welcome
+from gateway.cli.keys import open_ring, use
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -52,8 +53,9 @@ def warn_if_open(settings: "Settings") -> None:
 
 
 def _prepare(settings: "Settings") -> None:
-    """Make the first key and the directory of uploads."""
+    """Make the first key and the directory of uploads; a key ring that is there must be readable."""
     gateway = settings.s3_gateway
+    use(open_ring(settings).all)
     if gateway.put_temp_dir:
         Path(gateway.put_temp_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
     made = ensure_first(load_store(gateway.credentials_path))

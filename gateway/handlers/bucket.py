@@ -1,12 +1,15 @@
 """Buckets: list, create, head, delete, location."""
 
 import re
-from collections.abc import Mapping
 
-from auth.identity import OWNER_ID, OWNER_NAME
-from backends.base import BucketQuery, Doc
-from gateway import xml
+from auth import acl
+from auth.identity import OWNER_ID
+from backends.base import BucketQuery, Doc, NewBucket
+from gateway import acls, xml
+from gateway.authorise import require
 from gateway.conditions import iso_date
+from gateway.configurations import object_lock, tagging
+from gateway.configurations.ownership import ENFORCED, OWNERSHIPS
 from gateway.context import Context
 from gateway.errors import (
     IllegalLocationConstraintException,
@@ -14,27 +17,25 @@ from gateway.errors import (
     InvalidBucketAclWithObjectOwnership,
     InvalidBucketName,
     InvalidLocationConstraint,
-    NotImplemented_,
 )
 from gateway.handlers.parameters import integer
-from gateway.metadata import canned_acl, refuse_unsupported
+from gateway.metadata import refuse_unsupported
 from gateway.reply import Reply, document
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
-_OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 RESERVED_NAMES = frozenset({"healthz", "health", "backends", "metrics", "api", "console", "system"})
 """Paths of the gateway itself, and the bucket of its own state."""
 
-OWNER = xml.element("Owner", xml.element("ID", OWNER_ID), xml.element("DisplayName", OWNER_NAME))
-
 
 async def list_buckets(context: Context) -> Reply:
-    """Answer the buckets by name, in pages if `max-buckets` says so."""
+    """Answer the caller's buckets by name, in pages if `max-buckets` says so; the owner of everything sees all."""
     prefix, token = context.param("prefix"), context.param("continuation-token")
-    query = BucketQuery(prefix, token, integer(context, "max-buckets", 10_000, low=1, high=10_000))
+    limit = integer(context, "max-buckets", 10_000, low=1, high=10_000)
+    account = context.identity.account or OWNER_ID
+    query = BucketQuery(prefix, token, limit, None if account == OWNER_ID else account)
     page = await context.backend.list_buckets(query)
     region = xml.element("BucketRegion", context.services.region)
     buckets = [
@@ -49,7 +50,7 @@ async def list_buckets(context: Context) -> Reply:
     return document(
         xml.document(
             "ListAllMyBucketsResult",
-            OWNER,
+            acls.owner_element(context, account),
             xml.element("Buckets", *buckets),
             xml.element("Prefix", prefix) if prefix else None,
             xml.element("ContinuationToken", page.next) if page.next else None,
@@ -58,22 +59,47 @@ async def list_buckets(context: Context) -> Reply:
 
 
 async def create_bucket(context: Context) -> Reply:
-    """Make a bucket in this region."""
+    """Make a bucket in this region, owned by the caller's account."""
     name = context.request.bucket
     check_name(name)
     refuse_unsupported(context.request.headers)
-    refuse_object_lock(context)
-    acl = canned_acl(context.request.headers)
-    _check_ownership(context.request.headers.get("x-amz-object-ownership"), acl)
-    data = await context.document()
-    _check_location(xml.read_location(data) if data else None, context.services.region)
-    await context.backend.create_bucket(name, acl)
+    docs = _first_documents(context)
+    location, tags = xml.read_create_bucket(await context.document())
+    _check_location(location, context.services.region)
+    tag_set = tagging.read_new_bucket(tags)
+    if tag_set is not None:
+        await require(context, "s3:PutBucketTagging", context.ref)
+        docs[Doc.TAGGING] = tag_set
+    await context.backend.create_bucket(name, NewBucket(_owner(context), docs))
     return Reply(200, {"location": f"/{name}", "x-amz-bucket-arn": f"arn:aws:s3:::{name}"})
+
+
+def _owner(context: Context) -> str:
+    account = context.identity.account
+    return "" if account == OWNER_ID else account
+
+
+def _first_documents(context: Context) -> dict[Doc, str]:
+    """The documents that a bucket begins with: ownership, ACL, object lock (and hence versioning)."""
+    headers, owner = context.request.headers, context.identity.account or OWNER_ID
+    ownership = headers.get("x-amz-object-ownership", context.services.object_ownership)
+    if ownership not in OWNERSHIPS:
+        raise InvalidArgument(
+            f"Invalid x-amz-object-ownership header: {ownership}", ArgumentName="x-amz-object-ownership"
+        )
+    docs = {Doc.OWNERSHIP: ownership}
+    wanted = acls.of_headers(context, owner, owner)
+    if wanted is not None and not acl.is_private(wanted):
+        if ownership == ENFORCED:
+            raise InvalidBucketAclWithObjectOwnership()
+        docs[Doc.ACL] = acl.dump(wanted)
+    if context.header("x-amz-bucket-object-lock-enabled").lower() == "true":
+        docs |= {Doc.VERSIONING: "Enabled", Doc.OBJECT_LOCK: object_lock.ENABLED}
+    return docs
 
 
 async def head_bucket(context: Context) -> Reply:
     """Answer whether the bucket is there, and its region."""
-    await context.backend.head_bucket(context.request.bucket)
     return Reply(200, {"x-amz-bucket-region": context.services.region, "content-type": "application/xml"})
 
 
@@ -85,7 +111,6 @@ async def delete_bucket(context: Context) -> Reply:
 
 async def get_bucket_location(context: Context) -> Reply:
     """Answer the configured region; us-east-1 is an empty element, as on S3."""
-    await context.backend.head_bucket(context.request.bucket)
     region = context.services.region
     return document(xml.document("LocationConstraint", "" if region == "us-east-1" else region))
 
@@ -108,21 +133,6 @@ def is_legal(name: str) -> bool:
         or name.startswith(_RESERVED_STARTS)
         or name.endswith(_RESERVED_ENDS)
     )
-
-
-def refuse_object_lock(context: Context) -> None:
-    """Raise NotImplemented for a bucket that is to have object lock."""
-    if context.header("x-amz-bucket-object-lock-enabled").lower() == "true":
-        raise NotImplemented_(Header="x-amz-bucket-object-lock-enabled")
-
-
-def _check_ownership(ownership: str | None, acl: Mapping[Doc, str]) -> None:
-    if ownership is not None and ownership not in _OWNERSHIPS:
-        raise InvalidArgument(
-            f"Invalid x-amz-object-ownership header: {ownership}", ArgumentName="x-amz-object-ownership"
-        )
-    if ownership == "BucketOwnerEnforced" and acl:
-        raise InvalidBucketAclWithObjectOwnership()
 
 
 def _check_location(constraint: str | None, region: str) -> None:

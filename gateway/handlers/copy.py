@@ -5,30 +5,58 @@ written again only where something of them must be computed: a part, or another 
 """
 
 import re
+from dataclasses import replace
 
-from auth.identity import OWNER_ID
 from backends.base import (
     MAX_PUT_BYTES,
+    BucketInfo,
     ByteRange,
     Conditions,
     Content,
     Copy,
+    Doc,
     ObjectInfo,
     Read,
     Ref,
     Write,
 )
 from backends.conditions import check_copy_source
-from gateway import xml
+from gateway import payment, xml
+from gateway.authorise import is_owner, require
 from gateway.body import Body
 from gateway.checksums import ALGORITHMS, ExpectedChecksum, unknown_algorithm
 from gateway.conditions import copy_source_conditions, iso_date, rename_source_conditions, write_conditions
 from gateway.context import Context
-from gateway.errors import AccessDenied, InvalidArgument, InvalidRequest, InvalidURI, NotImplemented_, S3Error
+from gateway.encryption.headers import refuse_modes
+from gateway.encryption.service import (
+    Sealing,
+    encryptor_of,
+    fits,
+    opening_of,
+    seal,
+    sealing_of_part,
+    told,
+    wanted_of_copy,
+)
+from gateway.errors import (
+    AccessDenied,
+    InvalidArgument,
+    InvalidRequest,
+    InvalidURI,
+    MethodNotAllowed,
+    NotImplemented_,
+    S3Error,
+)
 from gateway.handlers.bucket import is_legal
 from gateway.handlers.multipart import checksum_elements
 from gateway.handlers.parameters import part_number
-from gateway.metadata import refuse_unsupported, write_of
+from gateway.metadata import (
+    REDIRECT_LOCATION,
+    expiration_headers,
+    refuse_unsupported,
+    version_headers,
+    write_of,
+)
 from gateway.reply import Reply, document
 from gateway.request import decode_key, decode_path
 from gateway.stream import payload_of
@@ -36,37 +64,63 @@ from gateway.stream import payload_of
 _COPY_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _DIRECTIVES = ("COPY", "REPLACE")
+_CHANGES = frozenset(
+    {
+        "x-amz-storage-class",
+        "x-amz-website-redirect-location",
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-customer-algorithm",
+    }
+)
+"""Headers that make a copy of an object onto itself worth something."""
 _RENAME_CONDITIONS = frozenset({"if-modified-since", "if-unmodified-since"})
 
 
 async def copy_object(context: Context) -> Reply:
-    """Copy an object; metadata is copied or replaced as the directive says, an ACL is never copied."""
+    """Copy an object; metadata and tags are copied or replaced as the directives say, an ACL is never copied."""
     headers = context.request.headers
-    source, target = copy_source(context), context.ref
-    replace = _directive(context, "x-amz-metadata-directive") == "REPLACE"
-    _directive(context, "x-amz-tagging-directive")
+    replace_metadata = _directive(context, "x-amz-metadata-directive") == "REPLACE"
+    copy_tags = _directive(context, "x-amz-tagging-directive") == "COPY"
     algorithm = _wanted_algorithm(context)
-    if source == target and not replace and "x-amz-storage-class" not in headers:
-        raise InvalidRequest(
-            "This copy request is illegal because it is trying to copy an object to itself without changing the "
-            "object's metadata, storage class, website redirect location or encryption attributes."
-        )
-    how = Copy(write_of(context.request, write_conditions(headers)), copy_source_conditions(headers), replace)
-    if algorithm and not await _has_checksum(context, source, algorithm):
-        info = await _rewrite(context, source, how, algorithm)
-    else:
-        info = await context.backend.copy_object(source, target, how)
-    return document(_result("CopyObjectResult", info))
+    _check_change(context, replace_metadata)
+    source, info = await _source(context)
+    write = write_of(context, write_conditions(headers))
+    if copy_tags:
+        await _require_tags(context, source, info)
+        write = replace(write, docs={doc: text for doc, text in write.docs.items() if doc is not Doc.TAGGING})
+    how = _redirected(Copy(write, copy_source_conditions(headers), replace_metadata, copy_tags), info)
+    opening_of(context, info, source=True)
+    wish = wanted_of_copy(context, info)
+    kept_checksum = info.checksum.algorithm if info.checksum else None
+    made = None
+    if algorithm in (None, kept_checksum) and fits(context, info, wish):
+        made = await context.backend.copy_object(source, context.ref, how)
+        headers = told(made.docs, with_context=True)
+    if made is None or not fits(context, made, wish):  # the source may have been replaced meanwhile
+        sealing = None if wish is None else seal(context, wish)
+        made = await _rewrite(context, source, how, algorithm or kept_checksum or "CRC64NVME", sealing)
+        headers = sealing.headers if sealing is not None else {}
+    await context.emit(
+        "s3:ObjectCreated:Copy", made.key, size=made.size, etag=made.etag, version=made.version
+    )
+    return document(
+        _result("CopyObjectResult", made),
+        headers=_source_version(source)
+        | version_headers(context, made)
+        | expiration_headers(context, made)
+        | headers,
+    )
 
 
 async def upload_part_copy(context: Context) -> Reply:
     """Store a part that is (a range of) another object."""
-    await context.backend.head_bucket(context.request.bucket)
-    number, source = part_number(context), copy_source(context)
+    number = part_number(context)
+    source, _ = await _source(context)
     upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
     algorithm = upload.write.checksum_algorithm or "CRC64NVME"
+    sealing = sealing_of_part(context, upload)
     content = await _open_source(context, source, _copy_range(context))
-    async with content, _payload(context, content, algorithm) as body:
+    async with content, _payload(context, content, algorithm, sealing) as body:
         part = await context.multipart.put_part(context.ref, upload.upload, number, body)
     body_xml = xml.document(
         "CopyPartResult",
@@ -76,19 +130,23 @@ async def upload_part_copy(context: Context) -> Reply:
         if part.checksum and upload.write.checksum_algorithm
         else None,
     )
-    return document(body_xml)
+    headers = sealing.headers if sealing is not None else {}
+    return document(body_xml, headers=_source_version(source) | headers)
 
 
 async def rename_object(context: Context) -> Reply:
     """Move an object within its bucket, atomically."""
     headers = context.request.headers
     refuse_unsupported(headers)
+    refuse_modes(headers)
     unsupported = _RENAME_CONDITIONS.intersection(headers)
     if unsupported:  # ignoring a condition would move what was not to be moved
         raise NotImplemented_(Header=min(unsupported))
     source = _rename_source(context)
     write = Write(conditions=write_conditions(headers))
     await context.backend.rename_object(source, context.ref, Copy(write, rename_source_conditions(headers)))
+    await context.emit("s3:ObjectCreated:Copy", context.ref.key)
+    await context.emit("s3:ObjectRemoved:Delete", source.key)
     return Reply(200)
 
 
@@ -101,16 +159,60 @@ def copy_source(context: Context) -> Ref:
     path, mark, version = value.rpartition("?versionId=")
     if not mark:
         path, version = value, ""
-    if version not in ("", "null"):
-        raise InvalidArgument("Invalid version id specified", ArgumentName="versionId", ArgumentValue=version)
     bucket, key = _decoded_source(path.removeprefix("/"), value)
     if not bucket or not key:
         raise _bad_source("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", value)
     if not is_legal(bucket):
         raise _bad_source("Invalid copy source bucket name", value)
-    if context.header("x-amz-source-expected-bucket-owner", OWNER_ID) != OWNER_ID:
+    return Ref(bucket, key, version or None)
+
+
+async def _source(context: Context) -> tuple[Ref, ObjectInfo]:
+    """What is copied, once the caller was found to be allowed to read it: the very version that will be read."""
+    asked = copy_source(context)
+    bucket = await context.backend.head_bucket(asked.bucket)
+    expected = context.request.headers.get("x-amz-source-expected-bucket-owner")
+    if expected is not None and not is_owner(context, expected, bucket):
         raise AccessDenied()
-    return Ref(bucket, key)
+    await require(context, "s3:GetObjectVersion" if asked.version else "s3:GetObject", asked, bucket)
+    payment.check(context, bucket)
+    try:
+        info = (await context.backend.head_object(asked)).info
+    except S3Error as error:
+        if error.kind is MethodNotAllowed:
+            raise InvalidRequest(
+                "The source of a copy request may not specifically refer to a delete marker by version id."
+            ) from None
+        raise
+    return replace(asked, version=_pinned(asked, info, bucket)), info
+
+
+def _pinned(asked: Ref, info: ObjectInfo, bucket: BucketInfo) -> str | None:
+    return asked.version or info.version or ("null" if Doc.VERSIONING in bucket.docs else None)
+
+
+def _source_version(source: Ref) -> dict[str, str]:
+    return {"x-amz-copy-source-version-id": source.version} if source.version is not None else {}
+
+
+async def _require_tags(context: Context, source: Ref, info: ObjectInfo) -> None:
+    """Tags that go along are read and written."""
+    if Doc.TAGGING not in info.docs:
+        return
+    bucket = await context.backend.head_bucket(source.bucket)
+    await require(context, "s3:GetObjectTagging", source, bucket)
+    await require(context, "s3:PutObjectTagging", context.ref)
+
+
+def _check_change(context: Context, replace_metadata: bool) -> None:
+    """Raise InvalidRequest for a copy of an object onto itself that would change nothing."""
+    if copy_source(context) != context.ref or replace_metadata:
+        return
+    if not _CHANGES & context.request.headers.keys():
+        raise InvalidRequest(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the "
+            "object's metadata, storage class, website redirect location or encryption attributes."
+        )
 
 
 def _decoded_source(path: str, value: str) -> tuple[str, str]:
@@ -149,6 +251,18 @@ def _directive(context: Context, name: str) -> str:
     return value
 
 
+def _redirected(how: Copy, source: ObjectInfo) -> Copy:
+    """A redirect location is never copied: the copy has the request's, or none."""
+    asked = how.write.headers
+    if how.replace_metadata or REDIRECT_LOCATION not in {*source.headers, *asked}:
+        return how
+    check_copy_source(how.conditions, source)
+    headers = {name: value for name, value in source.headers.items() if name != REDIRECT_LOCATION}
+    headers |= {name: value for name, value in asked.items() if name == REDIRECT_LOCATION}
+    write = replace(how.write, headers=headers, user=source.user)
+    return replace(how, write=write, conditions=Conditions(if_match=(source.etag,)), replace_metadata=True)
+
+
 def _wanted_algorithm(context: Context) -> str | None:
     algorithm = context.header("x-amz-checksum-algorithm").upper()
     if algorithm and algorithm not in ALGORITHMS:
@@ -156,13 +270,11 @@ def _wanted_algorithm(context: Context) -> str | None:
     return algorithm or None
 
 
-async def _has_checksum(context: Context, source: Ref, algorithm: str) -> bool:
-    checksum = (await context.backend.head_object(source)).info.checksum
-    return checksum is not None and checksum.algorithm == algorithm
-
-
 async def _open_source(context: Context, source: Ref, chosen: ByteRange | None) -> Content:
-    """Open what is copied: the version that the conditions were checked on. Raises InvalidArgument for the range."""
+    """Open what is copied, in plain bytes: the version that the conditions were checked on.
+
+    Raises InvalidArgument for the range.
+    """
     info = (await context.backend.head_object(source)).info
     check_copy_source(copy_source_conditions(context.request.headers), info)
     if chosen and chosen.last is not None and chosen.last >= info.size:
@@ -171,9 +283,15 @@ async def _open_source(context: Context, source: Ref, chosen: ByteRange | None) 
             ArgumentName="x-amz-copy-source-range",
             ArgumentValue=context.header("x-amz-copy-source-range"),
         )
-    return await context.backend.open_object(
+    content = await context.backend.open_object(
         source, Read(chosen, conditions=Conditions(if_match=(info.etag,)))
     )
+    try:
+        opening = opening_of(context, content.info, source=True)
+        return content if opening is None else await opening.decrypted(content)
+    except BaseException:
+        content.close()
+        raise
 
 
 def _copy_range(context: Context) -> ByteRange | None:
@@ -191,25 +309,30 @@ def _copy_range(context: Context) -> ByteRange | None:
     return ByteRange(int(match[1]), int(match[2]))
 
 
-async def _rewrite(context: Context, source: Ref, how: Copy, algorithm: str) -> ObjectInfo:
-    """Copy by reading and writing, so that another checksum is computed on the way."""
+async def _rewrite(
+    context: Context, source: Ref, how: Copy, algorithm: str, sealing: Sealing | None
+) -> ObjectInfo:
+    """Copy by reading and writing: another checksum is computed on the way, another key encrypts."""
     async with (
         await _open_source(context, source, None) as content,
-        _payload(context, content, algorithm) as body,
+        _payload(context, content, algorithm, sealing) as body,
     ):
-        kept = how.write
+        kept, info = how.write, content.info
         if not how.replace_metadata:
-            info = content.info
-            kept = Write(info.headers, info.user, kept.docs, kept.storage_class, kept.conditions)
+            kept = replace(kept, headers=info.headers, user=info.user)
+        if how.copy_tags and Doc.TAGGING in info.docs:
+            kept = replace(kept, docs={**kept.docs, Doc.TAGGING: info.docs[Doc.TAGGING]})
+        if sealing is not None:
+            kept = sealing.kept(kept)
         return await context.backend.put_object(context.ref, body, kept)
 
 
-def _payload(context: Context, content: Content, algorithm: str) -> Body:
+def _payload(context: Context, content: Content, algorithm: str, sealing: Sealing | None) -> Body:
     if content.span.length > MAX_PUT_BYTES:
         raise InvalidRequest(
             "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"
         )
-    return payload_of(content, ExpectedChecksum(algorithm), context.services.spool)
+    return payload_of(content, ExpectedChecksum(algorithm), context.services.spool, encryptor_of(sealing))
 
 
 def _result(root: str, info: ObjectInfo) -> bytes:

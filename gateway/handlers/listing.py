@@ -7,9 +7,8 @@ from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Sequence
 
-from auth.identity import OWNER_ID, OWNER_NAME
-from backends.base import Entry, ListQuery, Page
-from gateway import xml
+from backends.base import Entry, ListQuery, Page, VersionEntry, VersionPage, VersionQuery
+from gateway import acls, xml
 from gateway.conditions import iso_date
 from gateway.context import Context
 from gateway.errors import InvalidArgument
@@ -17,7 +16,6 @@ from gateway.handlers.parameters import Encoding, integer
 from gateway.reply import Reply, document
 
 MAX_KEYS = 1000
-_OWNER = f"<Owner><ID>{OWNER_ID}</ID><DisplayName>{OWNER_NAME}</DisplayName></Owner>"
 
 
 async def list_objects(context: Context) -> Reply:
@@ -29,7 +27,9 @@ async def list_objects(context: Context) -> Reply:
     head.append(f"<Marker>{encoding(marker)}</Marker>")
     if page.next and context.param("delimiter"):
         head.append(f"<NextMarker>{encoding(page.next)}</NextMarker>")
-    return _answer("ListBucketResult", head, _entries(page.entries, encoding, _OWNER), page, encoding)
+    return _answer(
+        "ListBucketResult", head, _entries(page.entries, encoding, _Owners(context)), page, encoding
+    )
 
 
 async def list_objects_v2(context: Context) -> Reply:
@@ -55,24 +55,37 @@ async def list_objects_v2(context: Context) -> Reply:
         head.append(f"<ContinuationToken>{xml.escape(token)}</ContinuationToken>")
     if page.next:
         head.append(f"<NextContinuationToken>{make_token(page.next)}</NextContinuationToken>")
-    owner = _OWNER if context.param("fetch-owner").lower() == "true" else ""
-    return _answer("ListBucketResult", head, _entries(page.entries, encoding, owner), page, encoding)
+    owners = _Owners(context) if context.param("fetch-owner").lower() == "true" else None
+    return _answer("ListBucketResult", head, _entries(page.entries, encoding, owners), page, encoding)
 
 
 async def list_object_versions(context: Context) -> Reply:
-    """Answer the versions of a bucket without versioning: of each key the one that S3 calls `null`."""
-    marker, encoding = context.param("key-marker"), Encoding(context)
+    """Answer a page of versions and delete markers: by key, the newest first."""
+    marker, version_marker, encoding = (
+        context.param("key-marker"),
+        context.param("version-id-marker"),
+        Encoding(context),
+    )
+    if "version-id-marker" in context.request.params and (not version_marker or not marker):
+        raise InvalidArgument(
+            "A version-id marker cannot be specified without a key marker."
+            if version_marker
+            else "A version-id marker cannot be empty.",
+            ArgumentName="version-id-marker",
+            ArgumentValue=version_marker,
+        )
     limit = min(integer(context, "max-keys", MAX_KEYS), MAX_KEYS)
-    page = await _page(context, marker, limit)
+    query = VersionQuery(context.param("prefix"), context.param("delimiter"), marker, version_marker, limit)
+    page = await context.versioned.list_versions(context.request.bucket, query) if limit else VersionPage([])
     head = _head(context, page, limit, encoding, marker)
     head.append(f"<KeyMarker>{encoding(marker)}</KeyMarker>")
-    head.append(f"<VersionIdMarker>{xml.escape(context.param('version-id-marker'))}</VersionIdMarker>")
+    head.append(f"<VersionIdMarker>{xml.escape(version_marker)}</VersionIdMarker>")
     if page.next:
-        head.append(
-            f"<NextKeyMarker>{encoding(page.next)}</NextKeyMarker><NextVersionIdMarker>null</NextVersionIdMarker>"
-        )
-    version = "<VersionId>null</VersionId><IsLatest>true</IsLatest>"
-    entries = _entries(page.entries, encoding, _OWNER + version, "Version")
+        head.append(f"<NextKeyMarker>{encoding(page.next)}</NextKeyMarker>")
+    if page.next_version:
+        head.append(f"<NextVersionIdMarker>{page.next_version}</NextVersionIdMarker>")
+    owners, dates, checksums = _Owners(context), _Dates(), _Checksums()
+    entries = [_version(entry, encoding, owners, dates, checksums) for entry in page.entries]
     return _answer("ListVersionsResult", head, entries, page, encoding)
 
 
@@ -98,12 +111,13 @@ async def _page(context: Context, after: str, limit: int) -> Page:
     prefix, delimiter = context.param("prefix"), context.param("delimiter")
     query = ListQuery(prefix, delimiter, after, limit)
     if not limit:
-        await context.backend.head_bucket(context.request.bucket)
         return Page([])
     return await context.backend.list_objects(context.request.bucket, query)
 
 
-def _head(context: Context, page: Page, limit: int, encoding: Encoding, marker: str) -> list[str]:
+def _head(
+    context: Context, page: Page | VersionPage, limit: int, encoding: Encoding, marker: str
+) -> list[str]:
     """The elements that all listings begin with. Decides the encoding of the page first."""
     prefix, delimiter = context.param("prefix"), context.param("delimiter")
     encoding.adapt(
@@ -144,14 +158,53 @@ class _Checksums(dict[tuple[str | None, str | None], str]):
         return text
 
 
-def _entries(entries: Sequence[Entry], encoding: Encoding, extra: str, name: str = "Contents") -> list[str]:
-    dates, checksums = _Dates(), _Checksums()
+class _Owners(dict[str, str]):
+    """`<Owner>` by canonical id: the objects of a page have few."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+
+    def __missing__(self, canonical_id: str) -> str:
+        text = self[canonical_id] = acls.owner_element(self._context, canonical_id)
+        return text
+
+
+class _Nobody(dict[str, str]):
+    """Stands for the owners where nobody asked for them."""
+
+    def __missing__(self, _: str) -> str:
+        return ""
+
+
+def _entries(entries: Sequence[Entry], encoding: Encoding, owners: dict[str, str] | None) -> list[str]:
+    dates, checksums, people = _Dates(), _Checksums(), _Nobody() if owners is None else owners
     keys = encoding.all([entry[0] for entry in entries])
     return [
-        f"<{name}><Key>{key}</Key>{dates[modified // 1000]}{etag}{checksums[algorithm, kind]}{size}</Size>"
-        f"<StorageClass>{storage_class}</StorageClass>{extra}</{name}>"
-        for key, (_, size, etag, modified, storage_class, algorithm, kind) in zip(keys, entries, strict=True)
+        f"<Contents><Key>{key}</Key>{dates[modified // 1000]}{etag}{checksums[algorithm, kind]}{size}</Size>"
+        f"<StorageClass>{storage_class}</StorageClass>{people[owner]}</Contents>"
+        for key, (_, size, etag, modified, storage_class, algorithm, kind, owner) in zip(
+            keys, entries, strict=True
+        )
     ]
+
+
+def _version(
+    entry: VersionEntry, encoding: Encoding, owners: _Owners, dates: _Dates, checksums: _Checksums
+) -> str:
+    """`<Version>` or `<DeleteMarker>`."""
+    named = (
+        f"<Key>{encoding(entry.key)}</Key><VersionId>{entry.version or 'null'}</VersionId>"
+        f"<IsLatest>{'true' if entry.latest else 'false'}</IsLatest>"
+    )
+    if entry.marker:
+        modified = f"<LastModified>{iso_date(entry.modified)}</LastModified>"
+        return f"<DeleteMarker>{named}{modified}{owners[entry.owner]}</DeleteMarker>"
+    return (
+        f"<Version>{named}{dates[entry.modified // 1000]}{entry.etag}"
+        f"{checksums[entry.checksum_algorithm, entry.checksum_type]}{entry.size}</Size>"
+        f"<StorageClass>{entry.storage_class}</StorageClass>{owners[entry.owner]}</Version>"
+    )
 
 
 def common_prefixes(prefixes: Iterable[str], encoding: Encoding) -> list[str]:
@@ -159,6 +212,8 @@ def common_prefixes(prefixes: Iterable[str], encoding: Encoding) -> list[str]:
     return [f"<CommonPrefixes><Prefix>{encoding(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes]
 
 
-def _answer(root: str, head: list[str], entries: list[str], page: Page, encoding: Encoding) -> Reply:
+def _answer(
+    root: str, head: list[str], entries: list[str], page: Page | VersionPage, encoding: Encoding
+) -> Reply:
     markup = "".join([*head, *entries, *common_prefixes(page.prefixes, encoding)])
     return document(xml.document(root, xml.Markup(markup)))

@@ -1,9 +1,7 @@
 """Multipart uploads: create, upload a part, list, complete, abort."""
 
 import re
-from urllib.parse import quote
 
-from auth.identity import OWNER_ID, OWNER_NAME
 from backends.base import (
     UNCONDITIONAL,
     Checksum,
@@ -14,7 +12,8 @@ from backends.base import (
     UploadInfo,
     UploadQuery,
 )
-from gateway import xml
+from backends.multipart import algorithm_of
+from gateway import acls, xml
 from gateway.checksums import (
     ALGORITHMS,
     BY_HEADER,
@@ -26,32 +25,38 @@ from gateway.checksums import (
 )
 from gateway.conditions import iso_date, parse_size, parse_time, write_conditions
 from gateway.context import Context
+from gateway.encryption.service import check_completion, encryptor_of, sealing_of, sealing_of_part, told
 from gateway.errors import InvalidRequest, PreconditionFailed
 from gateway.handlers.listing import common_prefixes
-from gateway.handlers.parameters import Encoding, integer, part_number
-from gateway.metadata import write_of
+from gateway.handlers.parameters import Encoding, integer, object_url, part_number
+from gateway.metadata import abort_headers, expiration_headers, version_headers, write_of
 from gateway.reply import Reply, document
 
 _INITIATED = "x-amz-if-match-initiated-time"
 _COUNT = re.compile("[0-9]{1,5}")
-_PERSON = (xml.element("ID", OWNER_ID), xml.element("DisplayName", OWNER_NAME))
 
 
 async def create_multipart_upload(context: Context) -> Reply:
     """Begin an upload and answer its id."""
     algorithm, kind = _announced(context)
     write = write_of(
-        context.request,
+        context,
         UNCONDITIONAL,
         checksum_algorithm=algorithm,
         checksum_type=kind,
     )
+    sealing = sealing_of(context)
+    if sealing is not None:
+        write = sealing.kept(write)
     upload = await context.multipart.create_upload(context.ref, write)
     headers = (
         {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind.value}
         if algorithm and kind
         else {}
     )
+    if sealing is not None:
+        headers |= sealing.headers
+    headers |= abort_headers(context, upload)
     body = xml.document(
         "InitiateMultipartUploadResult",
         xml.element("Bucket", context.request.bucket),
@@ -65,11 +70,16 @@ async def upload_part(context: Context) -> Reply:
     """Store one part of an upload."""
     number = part_number(context)
     upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
-    async with context.body(part_checksum(context, upload)) as body:
+    sealing = sealing_of_part(context, upload)
+    # A store computes the upload's checksum itself where a part came with another one, but not of encrypted bytes.
+    kept = algorithm_of(upload.write) if sealing is not None else None
+    async with context.body(part_checksum(context, upload), encryptor_of(sealing), kept) as body:
         part = await context.multipart.put_part(context.ref, upload.upload, number, body)
     headers = {"etag": f'"{part.etag}"'}
     if body.checksum and (upload.write.checksum_algorithm or _sent_checksum(context)):
         headers[ALGORITHMS[body.checksum.algorithm].header] = body.checksum.value
+    if sealing is not None:
+        headers |= sealing.headers
     return Reply(200, headers)
 
 
@@ -85,8 +95,7 @@ async def list_parts(context: Context) -> Reply:
         xml.element("Bucket", context.request.bucket),
         xml.element("Key", xml.Markup(encoding(context.request.key))),
         xml.element("UploadId", upload.upload),
-        xml.element("Initiator", *_PERSON),
-        xml.element("Owner", *_PERSON),
+        *_people(context, upload),
         xml.element("StorageClass", upload.write.storage_class),
         xml.element("PartNumberMarker", after),
         xml.element("NextPartNumberMarker", page.next or (page.parts[-1].number if page.parts else 0)),
@@ -96,7 +105,7 @@ async def list_parts(context: Context) -> Reply:
         *_checksum_kind(upload),
         *(_part(part, upload) for part in page.parts),
     )
-    return document(body)
+    return document(body, headers=abort_headers(context, upload))
 
 
 async def complete_multipart_upload(context: Context) -> Reply:
@@ -109,16 +118,20 @@ async def complete_multipart_upload(context: Context) -> Reply:
         _object_size(context),
         _checksum_type(context),
     )
+    await check_completion(context)
     info = await context.multipart.complete_upload(context.ref, context.param("uploadId"), how)
+    event = "s3:ObjectCreated:CompleteMultipartUpload"
+    await context.emit(event, info.key, size=info.size, etag=info.etag, version=info.version)
     body = xml.document(
         "CompleteMultipartUploadResult",
-        xml.element("Location", _location(context)),
+        xml.element("Location", object_url(context)),
         xml.element("Bucket", context.request.bucket),
         xml.element("Key", context.request.key),
         xml.element("ETag", f'"{info.etag}"'),
         *checksum_elements(info),
     )
-    return document(body)
+    headers = version_headers(context, info) | expiration_headers(context, info) | told(info.docs)
+    return document(body, headers=headers)
 
 
 async def abort_multipart_upload(context: Context) -> Reply:
@@ -163,7 +176,7 @@ async def list_multipart_uploads(context: Context) -> Reply:
         xml.element("EncodingType", "url") if encoding.url else None,
         xml.element("MaxUploads", limit),
         xml.element("IsTruncated", bool(page.next)),
-        *(_upload(upload, encoding) for upload in page.uploads),
+        *(_upload(context, upload, encoding) for upload in page.uploads),
         xml.Markup("".join(common_prefixes(page.prefixes, encoding))),
     )
     return document(body)
@@ -280,21 +293,18 @@ def _part(part: PartInfo, upload: UploadInfo) -> xml.Markup:
     )
 
 
-def _upload(upload: UploadInfo, encoding: Encoding) -> xml.Markup:
+def _upload(context: Context, upload: UploadInfo, encoding: Encoding) -> xml.Markup:
     return xml.element(
         "Upload",
         xml.element("Key", xml.Markup(encoding(upload.key))),
         xml.element("UploadId", upload.upload),
-        xml.element("Initiator", *_PERSON),
-        xml.element("Owner", *_PERSON),
+        *_people(context, upload),
         xml.element("StorageClass", upload.write.storage_class),
         xml.element("Initiated", iso_date(upload.initiated)),
         *_checksum_kind(upload),
     )
 
 
-def _location(context: Context) -> str:
-    request = context.request
-    base = context.services.public_url or f"{request.scheme}://{request.headers.get('host', '')}"
-    bucket = "" if request.host_style else f"/{request.bucket}"
-    return f"{base}{bucket}/{quote(request.key)}"
+def _people(context: Context, upload: UploadInfo) -> tuple[xml.Markup, xml.Markup]:
+    owner = upload.write.owner
+    return acls.owner_element(context, owner, "Initiator"), acls.owner_element(context, owner)

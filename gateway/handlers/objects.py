@@ -1,15 +1,37 @@
 """GetObject, HeadObject, PutObject, DeleteObject, DeleteObjects, GetObjectAttributes."""
 
-from backends.base import Content, Deleted, Doomed, PartInfo, Read
+from asyncio import gather
+from collections.abc import Sequence
+from dataclasses import replace
+
+from backends.base import Content, Delete, Deleted, Doomed, PartInfo, Read, Ref
 from gateway import xml
+from gateway.authorise import allowed, may_bypass_governance
 from gateway.checksums import ALGORITHMS
 from gateway.conditions import delete_conditions, http_date, parse_range, read_conditions, write_conditions
 from gateway.context import Context
-from gateway.errors import InternalError, InvalidArgument, InvalidRequest, MissingRequestBodyError, S3Error
+from gateway.encryption.service import encryptor_of, opening_of, sealing_of
+from gateway.errors import (
+    AccessDenied,
+    InternalError,
+    InvalidArgument,
+    InvalidObjectState,
+    InvalidRequest,
+    MissingRequestBodyError,
+    S3Error,
+)
 from gateway.handlers.parameters import integer, object_ref, part_number
-from gateway.metadata import checksum_headers, object_headers, overrides, write_of
+from gateway.metadata import (
+    checksum_headers,
+    expiration_headers,
+    object_headers,
+    overrides,
+    version_headers,
+    write_of,
+)
 from gateway.reply import Reply, document
 
+_CREATED = {"PutObject": "s3:ObjectCreated:Put", "PostObject": "s3:ObjectCreated:Post"}
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 
 
@@ -19,7 +41,11 @@ async def get_object(context: Context) -> Reply:
     changed = _overrides(context)
     content = await context.backend.open_object(object_ref(context), how)
     try:
-        headers = object_headers(content, context.request)
+        headers = object_headers(content, context)
+        opening = opening_of(context, content.info)
+        if opening is not None:
+            headers.update(opening.headers)
+            content = await opening.decrypted(content)
     except BaseException:
         content.close()
         raise
@@ -31,50 +57,99 @@ async def head_object(context: Context) -> Reply:
     """Answer what GetObject would, without the bytes."""
     changed = _overrides(context)
     content = await context.backend.head_object(object_ref(context), _read(context))
-    headers = object_headers(content, context.request)
+    headers = object_headers(content, context)
+    opening = opening_of(context, content.info)
+    if opening is not None:
+        headers.update(opening.headers)
     headers.update(changed)
     return Reply(_status(content), headers, length=content.span.length)
 
 
 async def put_object(context: Context) -> Reply:
     """Store the body under the key, after all of it was received and verified."""
-    write = write_of(context.request, write_conditions(context.request.headers))
-    async with context.body() as body:
+    write = write_of(context, write_conditions(context.request.headers))
+    sealing = sealing_of(context)
+    if sealing is not None:
+        write = sealing.kept(write)
+    async with context.body(encryptor=encryptor_of(sealing)) as body:
         info = await context.backend.put_object(context.ref, body, write)
-    headers = {"etag": f'"{info.etag}"', **checksum_headers(info)}
+    event = _CREATED[context.operation.name]
+    await context.emit(event, info.key, size=info.size, etag=info.etag, version=info.version)
+    headers = {"etag": f'"{info.etag}"', **checksum_headers(info), **version_headers(context, info)}
+    headers |= expiration_headers(context, info)
     if info.checksum:
         headers["x-amz-object-size"] = str(info.size)
+    if sealing is not None:
+        headers |= sealing.headers
     return Reply(200, headers)
 
 
 async def delete_object(context: Context) -> Reply:
-    """Remove the object; a missing one is no error."""
-    conditions = delete_conditions(context.request.headers)
-    await context.backend.delete_object(object_ref(context), conditions)
-    return Reply(204)
+    """Remove the object or a version of it; a missing one is no error."""
+    ref = object_ref(context)
+    how = Delete(delete_conditions(context.request.headers), await may_bypass_governance(context, ref))
+    deleted = await context.backend.delete_object(ref, how)
+    await _emit_deleted(context, deleted)
+    headers = {}
+    if deleted.marker is not None:
+        headers = {"x-amz-delete-marker": "true", "x-amz-version-id": deleted.marker}
+    elif ref.version is not None:
+        headers = {"x-amz-version-id": ref.version}
+    return Reply(204, headers)
 
 
 async def delete_objects(context: Context) -> Reply:
-    """Remove up to 1,000 objects; the answer tells each outcome truly."""
+    """Remove up to 1,000 objects or versions; the answer tells each outcome truly."""
     data = await context.document()
     if not data:
         raise MissingRequestBodyError()
     doomed, quiet = xml.read_delete(data)
-    outcomes = await context.backend.delete_objects(
-        context.request.bucket, [_current(item) for item in doomed]
-    )
+    outcomes = await _delete_all(context, doomed)
+    if context.notifies:
+        await gather(*(_emit_deleted(context, outcome) for outcome in outcomes if outcome.error is None))
     lines = [_outcome(outcome) for outcome in outcomes if outcome.error or not quiet]
     return document(xml.document("DeleteResult", *lines))
 
 
+async def _emit_deleted(context: Context, deleted: Deleted) -> None:
+    if deleted.version is None and deleted.marker is not None:
+        await context.emit("s3:ObjectRemoved:DeleteMarkerCreated", deleted.key, version=deleted.marker)
+    else:
+        await context.emit("s3:ObjectRemoved:Delete", deleted.key, version=deleted.version)
+
+
+async def _delete_all(context: Context, doomed: Sequence[Doomed]) -> list[Deleted]:
+    """The outcome of each, in order; of those that the caller may not remove AccessDenied."""
+    bucket, permitted, outcomes = context.request.bucket, [], {}
+    for number, item in enumerate(doomed):
+        ref = Ref(bucket, item.key, item.version)
+        action = "s3:DeleteObjectVersion" if item.version else "s3:DeleteObject"
+        if await allowed(context, action, ref):
+            bypass = await may_bypass_governance(context, ref)
+            permitted.append((number, replace(item, how=replace(item.how, bypass_governance=bypass))))
+        else:
+            outcomes[number] = Deleted(item.key, item.version, error=AccessDenied())
+    done = await context.backend.delete_objects(bucket, [item for _, item in permitted])
+    outcomes |= {number: outcome for (number, _), outcome in zip(permitted, done, strict=True)}
+    return [outcomes[number] for number in range(len(doomed))]
+
+
+async def restore_object(context: Context) -> Reply:
+    """Refuse: no storage class here archives anything, so nothing needs to be restored."""
+    info = (await context.backend.head_object(object_ref(context))).info
+    raise InvalidObjectState(
+        "Restore is not allowed for the object's current storage class", StorageClass=info.storage_class
+    )
+
+
 async def get_object_attributes(context: Context) -> Reply:
     """Answer the chosen attributes of an object as XML."""
-    await context.backend.head_bucket(context.request.bucket)
     wanted = _chosen_attributes(context)
     content = await context.backend.head_object(
         object_ref(context), Read(conditions=read_conditions(context.request.headers))
     )
     info = content.info
+    opening_of(context, info)
     parts = [
         part
         for part in info.parts
@@ -91,7 +166,9 @@ async def get_object_attributes(context: Context) -> Reply:
     body = xml.document(
         "GetObjectAttributesResponse", *(elements[name] for name in elements if name in wanted)
     )
-    return document(body, headers={"last-modified": http_date(info.modified)})
+    return document(
+        body, headers={"last-modified": http_date(info.modified), **version_headers(context, info)}
+    )
 
 
 def _read(context: Context) -> Read:
@@ -120,22 +197,16 @@ def _overrides(context: Context) -> dict[str, str]:
     return changed
 
 
-def _current(item: Doomed) -> Doomed:
-    """Without versions the version `null` is the object itself."""
-    return Doomed(item.key, None, item.conditions) if item.version == "null" else item
-
-
 def _outcome(outcome: Deleted) -> xml.Markup:
     error = outcome.error
+    named = (xml.element("Key", outcome.key), xml.optional("VersionId", outcome.version))
     if error is None:
-        return xml.element("Deleted", xml.element("Key", outcome.key))
+        marker = (xml.element("DeleteMarker", True), xml.element("DeleteMarkerVersionId", outcome.marker))
+        return xml.element("Deleted", *named, *(marker if outcome.marker is not None else ()))
     if not isinstance(error, S3Error):
         error = InternalError()
     return xml.element(
-        "Error",
-        xml.element("Key", outcome.key),
-        xml.element("Code", error.code),
-        xml.element("Message", error.message),
+        "Error", *named, xml.element("Code", error.code), xml.element("Message", error.message)
     )
 
 

@@ -47,11 +47,16 @@ def part_number(context: Context) -> int:
 
 
 def object_ref(context: Context) -> Ref:
-    """The object with its `versionId`; without versions only `null` exists, and it is the object itself."""
-    version = context.param("versionId", "null")
-    if version != "null":
-        raise InvalidArgument("Invalid version id specified", ArgumentName="versionId", ArgumentValue=version)
-    return context.ref
+    """The object, or the version that `versionId` names. An empty one names none: software kits send it for nothing."""
+    return Ref(context.request.bucket, context.request.key, context.param("versionId") or None)
+
+
+def object_url(context: Context) -> str:
+    """Where the object is: the `Location` of what a POST made."""
+    request = context.request
+    base = context.services.public_url or f"{request.scheme}://{request.headers.get('host', '')}"
+    bucket = "" if request.host_style else f"/{request.bucket}"
+    return f"{base}{bucket}/{quote(request.key)}"
 
 
 class Encoding:

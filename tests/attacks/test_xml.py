@@ -10,7 +10,7 @@ from gateway.errors import S3Error
 READERS = {
     "Delete": xml.read_delete,
     "CompleteMultipartUpload": xml.read_complete,
-    "CreateBucketConfiguration": xml.read_location,
+    "CreateBucketConfiguration": xml.read_create_bucket,
 }
 FLAT = 40 * 1024 * 1024
 

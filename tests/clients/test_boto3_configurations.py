@@ -1,4 +1,4 @@
-"""Configurations that cannot be set yet: reading one tells the truth, setting one is refused and changes nothing."""
+"""Configurations of a bucket that has none, and those that cannot be set."""
 
 from typing import Any
 
@@ -17,7 +17,6 @@ ABSENT = {
     "get_bucket_cors": "NoSuchCORSConfiguration",
     "get_bucket_encryption": "ServerSideEncryptionConfigurationNotFoundError",
     "get_bucket_lifecycle_configuration": "NoSuchLifecycleConfiguration",
-    "get_bucket_ownership_controls": "OwnershipControlsNotFoundError",
     "get_bucket_policy": "NoSuchBucketPolicy",
     "get_bucket_policy_status": "NoSuchBucketPolicy",
     "get_bucket_replication": "ReplicationConfigurationNotFoundError",
@@ -27,15 +26,44 @@ ABSENT = {
     "get_public_access_block": "NoSuchPublicAccessBlockConfiguration",
 }
 
-SETTERS: dict[str, dict[str, Any]] = {
-    "put_bucket_versioning": {"VersioningConfiguration": {"Status": "Enabled"}},
-    "put_bucket_policy": {"Policy": "{}"},
-    "put_bucket_tagging": {"Tagging": {"TagSet": []}},
-    "put_bucket_request_payment": {"RequestPaymentConfiguration": {"Payer": "Requester"}},
+REFUSED: dict[str, dict[str, Any]] = {
     "put_bucket_accelerate_configuration": {"AccelerateConfiguration": {"Status": "Enabled"}},
-    "delete_bucket_policy": {},
-    "delete_bucket_cors": {},
+    "put_bucket_analytics_configuration": {
+        "Id": "a",
+        "AnalyticsConfiguration": {"Id": "a", "StorageClassAnalysis": {}},
+    },
+    "put_bucket_intelligent_tiering_configuration": {
+        "Id": "a",
+        "IntelligentTieringConfiguration": {
+            "Id": "a",
+            "Status": "Enabled",
+            "Tierings": [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}],
+        },
+    },
+    "put_bucket_metrics_configuration": {"Id": "a", "MetricsConfiguration": {"Id": "a"}},
+    "put_bucket_replication": {
+        "ReplicationConfiguration": {
+            "Role": "r",
+            "Rules": [{"Status": "Enabled", "Destination": {"Bucket": "arn:aws:s3:::b"}}],
+        }
+    },
+    "list_bucket_analytics_configurations": {},
+    "list_bucket_inventory_configurations": {},
+    "list_bucket_metrics_configurations": {},
+    "delete_bucket_replication": {},
 }
+"""What nothing here would act on, so that keeping it would be a lie."""
+
+DELETED = (
+    "delete_bucket_cors",
+    "delete_bucket_encryption",
+    "delete_bucket_lifecycle",
+    "delete_bucket_ownership_controls",
+    "delete_bucket_policy",
+    "delete_bucket_tagging",
+    "delete_bucket_website",
+    "delete_public_access_block",
+)
 
 
 @pytest.mark.parametrize(("call", "expected"), EMPTY.items())
@@ -55,38 +83,20 @@ def test_of_a_bucket_that_is_not_there(s3: Any, name: str, call: str) -> None:
     assert refusal(getattr(s3, call), Bucket=f"{name}-nowhere") == (404, "NoSuchBucket")
 
 
-@pytest.mark.parametrize(("call", "parameters"), SETTERS.items())
-def test_setting_is_refused(s3: Any, bucket: str, call: str, parameters: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("call", "parameters"), REFUSED.items())
+def test_what_nothing_would_act_on_is_refused(
+    s3: Any, bucket: str, call: str, parameters: dict[str, Any]
+) -> None:
     assert refusal(getattr(s3, call), Bucket=bucket, **parameters) == (501, "NotImplemented")
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+@pytest.mark.parametrize("call", DELETED)
+def test_removing_what_is_not_there(s3: Any, bucket: str, call: str) -> None:
+    assert getattr(s3, call)(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
 def test_an_object_has_no_tags(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k")
     assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == []
     assert refusal(s3.get_object_tagging, Bucket=bucket, Key="missing") == (404, "NoSuchKey")
-
-
-def test_an_acl_given_as_grants(s3: Any, bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key="k")
-    policy = s3.get_object_acl(Bucket=bucket, Key="k")
-    owner = policy["Owner"]["ID"]
-    everybody = {
-        "Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"},
-        "Permission": "READ",
-    }
-    grants = [{"Grantee": {"Type": "CanonicalUser", "ID": owner}, "Permission": "FULL_CONTROL"}, everybody]
-    where = {"Bucket": bucket, "Key": "k"}
-    s3.put_object_acl(**where, AccessControlPolicy={"Owner": policy["Owner"], "Grants": grants})
-    assert len(s3.get_object_acl(**where)["Grants"]) == 2
-    s3.put_object_acl(**where, AccessControlPolicy={"Owner": policy["Owner"], "Grants": grants[:1]})
-    assert len(s3.get_object_acl(**where)["Grants"]) == 1
-    everybody["Permission"] = "WRITE"
-    assert refusal(
-        s3.put_object_acl, **where, AccessControlPolicy={"Owner": policy["Owner"], "Grants": grants}
-    ) == (501, "NotImplemented")
-    assert len(s3.get_object_acl(**where)["Grants"]) == 1
-
-
-def test_an_acl_that_is_none(s3: Any, bucket: str) -> None:
-    assert refusal(s3.put_bucket_acl, Bucket=bucket)[0] == 400

@@ -257,9 +257,9 @@ def test_copied_parts(s3: Any, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("acl", ["private", "public-read"])
-def test_acl_of_an_upload(s3: Any, bucket: str, acl: str) -> None:
-    upload = Upload(s3, bucket, ACL=acl)
+def test_acl_of_an_upload(s3: Any, acl_bucket: str, acl: str) -> None:
+    upload = Upload(s3, acl_bucket, ACL=acl)
     upload.put(1, b"x")
     upload.complete()
-    grants = s3.get_object_acl(Bucket=bucket, Key="k")["Grants"]
+    grants = s3.get_object_acl(Bucket=acl_bucket, Key="k")["Grants"]
     assert len(grants) == (2 if acl == "public-read" else 1)

@@ -36,6 +36,8 @@ def test_s3cmd(gateway: Gateway, s3: Any, name: str, tmp_path: Path, program: ty
     url = s3cmd.run("signurl", f"{there}/moved", "+60").strip()
     with urllib.request.urlopen(url) as reply:
         assert reply.read() == b"a"
+    with_acls = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=with_acls)
     s3cmd.run("setacl", "--acl-public", f"{there}/moved")
     with urllib.request.urlopen(f"{gateway.url}/{name}/moved") as reply:
         assert reply.read() == b"a"

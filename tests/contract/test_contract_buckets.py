@@ -4,17 +4,30 @@ import pytest
 from payloads import BytesPayload, get, put
 from refusals import refused
 
-from backends.base import Backend, BucketQuery, Doc, ListQuery, Multipart, Ref, UploadQuery, Write
+from backends.base import (
+    Backend,
+    BucketQuery,
+    Doc,
+    ListQuery,
+    Multipart,
+    NewBucket,
+    Ref,
+    UploadQuery,
+    Versioned,
+    VersionQuery,
+    Write,
+)
 from gateway.errors import S3Error
 
 
-async def test_the_backend_satisfies_both_protocols(empty):
+async def test_the_backend_satisfies_all_protocols(empty):
     assert isinstance(empty, Backend)
+    assert isinstance(empty, Versioned)
     assert isinstance(empty, Multipart)
 
 
 async def test_a_created_bucket_is_there(empty):
-    await empty.create_bucket("one", {Doc.ACL: "public-read"})
+    await empty.create_bucket("one", NewBucket(docs={Doc.ACL: "public-read"}))
     info = await empty.head_bucket("one")
     assert (info.name, dict(info.docs)) == ("one", {Doc.ACL: "public-read"})
     assert info.created > 1_600_000_000_000
@@ -38,6 +51,9 @@ async def test_creating_a_bucket_twice_is_refused(store):
         lambda s: s.delete_objects("no", []),
         lambda s: s.list_objects("no", ListQuery()),
         lambda s: s.list_objects("no", ListQuery(delimiter="/")),
+        lambda s: s.list_versions("no", VersionQuery()),
+        lambda s: s.head_object(Ref("no", "k", "null")),
+        lambda s: s.delete_object(Ref("no", "k", "null")),
         lambda s: s.get_doc(Ref("no", ""), Doc.ACL),
         lambda s: s.put_doc(Ref("no", ""), Doc.ACL, "private"),
         lambda s: s.put_doc(Ref("no", "k"), Doc.ACL, "private"),

@@ -67,7 +67,7 @@ async def test_an_empty_bucket_lists_nothing(store):
 async def test_an_entry_tells_what_a_head_tells(store):
     made = await put(store, Ref("b", "k"), b"12345")
     (entry,) = (await store.list_objects("b", ListQuery())).entries
-    assert entry == ("k", 5, made.etag, made.modified, "STANDARD", "CRC64NVME", "FULL_OBJECT")
+    assert entry == ("k", 5, made.etag, made.modified, "STANDARD", "CRC64NVME", "FULL_OBJECT", "")
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 1000])

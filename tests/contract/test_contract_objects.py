@@ -13,6 +13,7 @@ from backends.base import (
     Checksum,
     Conditions,
     Copy,
+    Delete,
     Doc,
     Doomed,
     ListQuery,
@@ -256,8 +257,8 @@ async def test_delete_conditions_are_decided(store):
         (Conditions(if_modified_time=seconds - 1), "x-amz-if-match-last-modified-time"),
     ]:
         with refused("PreconditionFailed", Condition=condition):
-            await store.delete_object(REF, wrong)
-    right = Conditions(if_match=(made.etag,), if_size=1, if_modified_time=seconds)
+            await store.delete_object(REF, Delete(wrong))
+    right = Delete(Conditions(if_match=(made.etag,), if_size=1, if_modified_time=seconds))
     await store.delete_object(REF, right)
     with refused("NoSuchKey"):
         await store.delete_object(REF, right)
@@ -266,7 +267,7 @@ async def test_delete_conditions_are_decided(store):
 async def test_deleting_many_has_an_outcome_for_each(store):
     for key in ("a", "b"):
         await put(store, Ref("b", key), b"x")
-    doomed = [Doomed("a"), Doomed("b", conditions=Conditions(if_match=("other",))), Doomed("missing")]
+    doomed = [Doomed("a"), Doomed("b", how=Delete(Conditions(if_match=("other",)))), Doomed("missing")]
     outcomes = await store.delete_objects("b", doomed)
     assert [outcome.key for outcome in outcomes] == ["a", "b", "missing"]
     assert [getattr(outcome.error, "code", None) for outcome in outcomes] == [

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from payloads import get, put
 
-from backends.base import Conditions, ListQuery, Ref, Write
+from backends.base import Conditions, Doc, ListQuery, Ref, VersionQuery, Write
 from backends.local import LocalBackend, fsck
 from gateway.errors import S3Error
 
@@ -117,3 +117,76 @@ async def test_fsck_beside_a_live_store_takes_nothing_away(path):
     assert (report.alone, report.ok, report.objects, report.bodies) == (False, True, 1, 1)
     assert await get(store, Ref("b", "large")) == b"x" * 100_000
     await store.aclose()
+
+
+async def _write_versions(path, who: int) -> list[str]:
+    store = LocalBackend.open(path)
+    made = await asyncio.gather(
+        *(put(store, Ref("b", "k"), bytes([who]) * size_of(number)) for number in range(KEYS))
+    )
+    await store.aclose()
+    return [info.version for info in made if info.version is not None]
+
+
+def write_versions(path, who: int, barrier, results) -> None:
+    barrier.wait()
+    results.put((who, asyncio.run(_write_versions(path, who))))
+
+
+async def test_every_answered_write_of_any_process_is_a_version_and_one_is_the_latest(path):
+    store = LocalBackend.open(path)
+    await store.put_doc(Ref("b", ""), Doc.VERSIONING, "Enabled")
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(3), context.Queue()
+    children = [
+        context.Process(target=write_versions, args=(path, who, barrier, results)) for who in range(3)
+    ]
+    for child in children:
+        child.start()
+    made = dict(await asyncio.gather(*(asyncio.to_thread(results.get, timeout=60) for _ in children)))
+    for child in children:
+        await asyncio.to_thread(child.join)
+    results.close()
+    entries = (await store.list_versions("b", VersionQuery())).entries
+    assert [entry.latest for entry in entries] == [True] + [False] * (3 * KEYS - 1)
+    assert {entry.version for entry in entries} == {version for ids in made.values() for version in ids}
+    assert (await store.head_object(Ref("b", "k"))).info.version == entries[0].version
+    for who, ids in made.items():
+        for version in ids:
+            assert set(await get(store, Ref("b", "k", version))) == {who}
+    await store.aclose()
+    assert fsck.check(path, verify=True).ok
+
+
+async def _follow(path, told, answers) -> None:
+    """Answer with the bucket's ACL as this process sees it, after each word that another has changed it."""
+    store = LocalBackend.open(path)
+    answers.put("ready")
+    while (name := await asyncio.to_thread(told.get)) is not None:
+        answers.put((await store.head_bucket(name)).docs.get(Doc.ACL))
+    await store.aclose()
+
+
+def follow(path, told, answers) -> None:
+    asyncio.run(_follow(path, told, answers))
+
+
+async def test_a_change_of_a_bucket_is_seen_by_every_process_at_once(path):
+    context = multiprocessing.get_context("spawn")
+    told, answers = context.Queue(), context.Queue()
+    child = context.Process(target=follow, args=(path, told, answers))
+    child.start()
+    assert await asyncio.to_thread(answers.get, timeout=60) == "ready"
+    store = LocalBackend.open(path)
+    try:
+        for turn in range(200):
+            acl = f"turn {turn}"
+            await store.put_doc(Ref("b", ""), Doc.ACL, acl)
+            told.put("b")
+            assert await asyncio.to_thread(answers.get, timeout=60) == acl
+    finally:
+        told.put(None)
+        await asyncio.to_thread(child.join)
+        await store.aclose()
+        for queue in (told, answers):
+            queue.close()

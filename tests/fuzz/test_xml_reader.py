@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gateway import xml
 from gateway.errors import S3Error
 
-READERS = (xml.read_delete, xml.read_complete, xml.read_location)
+READERS = (xml.read_delete, xml.read_complete, xml.read_create_bucket)
 NAMES = [
     "Delete",
     "Object",

@@ -1,6 +1,7 @@
 """Random sequences of operations: the local backend answers what the model in memory answers."""
 
 import asyncio
+import re
 import shutil
 import tempfile
 
@@ -16,12 +17,15 @@ from backends.base import (
     Completion,
     Conditions,
     Copy,
+    Delete,
     Doc,
     Doomed,
     ListQuery,
+    NewBucket,
     Read,
     Ref,
     UploadQuery,
+    VersionQuery,
     Write,
 )
 from backends.local import LocalBackend, fsck
@@ -48,11 +52,25 @@ CONDITIONS = st.sampled_from(
         Conditions(if_size=100),
     ]
 )
+GOVERNED = "GOVERNANCE 9000000000000"
+DELETES = st.builds(Delete, conditions=CONDITIONS, bypass_governance=st.booleans())
+OLD = st.one_of(st.none(), st.integers(0, 3))
+"""Which version of a key: none is named, or the newest, the one before it, ..."""
 WRITES = st.builds(
     Write,
     headers=st.sampled_from([{}, {"content-type": "text/plain"}]),
     user=st.sampled_from([{}, {"a": "1"}, {"ö": "ü"}]),
-    docs=st.sampled_from([{}, {Doc.ACL: "public-read"}]),
+    docs=st.sampled_from(
+        [
+            {},
+            {},
+            {Doc.ACL: "public-read"},
+            {Doc.TAGGING: "{}"},
+            {Doc.LEGAL_HOLD: "ON"},
+            {Doc.RETENTION: GOVERNED},
+        ]
+    ),
+    owner=st.sampled_from(["", "me"]),
     conditions=CONDITIONS,
 )
 READS = st.builds(
@@ -64,8 +82,12 @@ READS = st.builds(
 )
 
 
+_VERSION = re.compile("[0-9A-Za-z]{32}(?<![0-9a-f]{32})")
+"""Ids of versions; ETags are 32 hexadecimal digits."""
+
+
 class Twins(RuleBasedStateMachine):
-    """Every rule does the same to both, and compares what they say. Times and upload ids are their own."""
+    """Every rule does the same to both, and compares what they say. Times, version ids and upload ids are their own."""
 
     uploads = Bundle("uploads")
 
@@ -89,9 +111,21 @@ class Twins(RuleBasedStateMachine):
         outcomes = [self.loop.run_until_complete(outcome(call, store)) for store in (self.local, self.model)]
         assert outcomes[0] == outcomes[1]
 
-    @rule(bucket=BUCKETS)
-    def create_bucket(self, bucket):
-        self.both(lambda store: store.create_bucket(bucket))
+    def at(self, ref, old, call):
+        """Do `call(store, ref)` with both, on a version of the key that each of them calls otherwise."""
+
+        async def on(store):
+            return await call(store, await version_of(store, ref, old))
+
+        self.both(on)
+
+    @rule(bucket=BUCKETS, owner=st.sampled_from(["", "me"]))
+    def create_bucket(self, bucket, owner):
+        self.both(lambda store: store.create_bucket(bucket, NewBucket(owner)))
+
+    @rule(bucket=BUCKETS, state=st.sampled_from(["Enabled", "Enabled", "Suspended"]))
+    def set_versioning(self, bucket, state):
+        self.both(lambda store: store.put_doc(Ref(bucket, ""), Doc.VERSIONING, state))
 
     @rule(bucket=BUCKETS)
     def delete_bucket(self, bucket):
@@ -101,33 +135,62 @@ class Twins(RuleBasedStateMachine):
     def put_object(self, bucket, key, body, how):
         self.both(lambda store: put(store, Ref(bucket, key), body, how))
 
-    @rule(bucket=BUCKETS, key=KEYS, how=READS)
-    def read_object(self, bucket, key, how):
-        self.both(lambda store: get(store, Ref(bucket, key), how))
-        self.both(lambda store: store.head_object(Ref(bucket, key), how))
+    @rule(bucket=BUCKETS, key=KEYS, old=OLD, how=READS)
+    def read_object(self, bucket, key, old, how):
+        self.at(Ref(bucket, key), old, lambda store, ref: get(store, ref, how))
+        self.at(Ref(bucket, key), old, lambda store, ref: store.head_object(ref, how))
 
-    @rule(bucket=BUCKETS, key=KEYS, conditions=CONDITIONS)
-    def delete_object(self, bucket, key, conditions):
-        self.both(lambda store: store.delete_object(Ref(bucket, key), conditions))
+    @rule(bucket=BUCKETS, key=KEYS, old=OLD, how=DELETES)
+    def delete_object(self, bucket, key, old, how):
+        self.at(Ref(bucket, key), old, lambda store, ref: store.delete_object(ref, how))
 
-    @rule(bucket=BUCKETS, keys=st.lists(KEYS, max_size=4), conditions=CONDITIONS)
-    def delete_objects(self, bucket, keys, conditions):
-        doomed = [Doomed(key, conditions=conditions) for key in keys]
-        self.both(lambda store: store.delete_objects(bucket, doomed))
+    @rule(bucket=BUCKETS, keys=st.lists(st.tuples(KEYS, OLD), max_size=4), how=DELETES)
+    def delete_objects(self, bucket, keys, how):
+        async def delete(store):
+            refs = [await version_of(store, Ref(bucket, key), old) for key, old in keys]
+            return await store.delete_objects(bucket, [Doomed(ref.key, ref.version, how) for ref in refs])
 
-    @rule(source=BUCKETS, bucket=BUCKETS, keys=st.tuples(KEYS, KEYS), how=WRITES, replace=st.booleans())
-    def copy_object(self, source, bucket, keys, how, replace):
-        copy = Copy(write=how, replace_metadata=replace)
-        self.both(lambda store: store.copy_object(Ref(source, keys[0]), Ref(bucket, keys[1]), copy))
+        self.both(delete)
+
+    @rule(
+        source=BUCKETS,
+        bucket=BUCKETS,
+        keys=st.tuples(KEYS, KEYS),
+        old=OLD,
+        how=st.builds(Copy, write=WRITES, replace_metadata=st.booleans(), copy_tags=st.booleans()),
+    )
+    def copy_object(self, source, bucket, keys, old, how):
+        target = Ref(bucket, keys[1])
+        self.at(Ref(source, keys[0]), old, lambda store, ref: store.copy_object(ref, target, how))
 
     @rule(bucket=BUCKETS, keys=st.tuples(KEYS, KEYS))
     def rename_object(self, bucket, keys):
         self.both(lambda store: store.rename_object(Ref(bucket, keys[0]), Ref(bucket, keys[1])))
 
-    @rule(bucket=BUCKETS, key=NAMES, content=st.sampled_from(["private", None]))
-    def put_doc(self, bucket, key, content):
-        self.both(lambda store: store.put_doc(Ref(bucket, key), Doc.ACL, content))
-        self.both(lambda store: store.get_doc(Ref(bucket, key), Doc.ACL))
+    @rule(bucket=BUCKETS, key=NAMES, old=OLD, content=st.sampled_from(["private", None]))
+    def put_doc(self, bucket, key, old, content):
+        self.at(Ref(bucket, key), old, lambda store, ref: store.put_doc(ref, Doc.ACL, content))
+        self.at(Ref(bucket, key), old, lambda store, ref: store.get_doc(ref, Doc.ACL))
+
+    @rule(
+        bucket=BUCKETS,
+        key=KEYS,
+        old=OLD,
+        change=st.sampled_from(
+            [
+                (Doc.LEGAL_HOLD, "ON"),
+                (Doc.LEGAL_HOLD, "OFF"),
+                (Doc.RETENTION, GOVERNED),
+                (Doc.RETENTION, "GOVERNANCE 8000000000000"),
+                (Doc.RETENTION, None),
+            ]
+        ),
+        bypass=st.booleans(),
+    )
+    def lock(self, bucket, key, old, change, bypass):
+        doc, content = change
+        put = {"bypass_governance": bypass}
+        self.at(Ref(bucket, key), old, lambda store, ref: store.put_doc(ref, doc, content, **put))
 
     @rule(
         bucket=BUCKETS,
@@ -141,6 +204,22 @@ class Twins(RuleBasedStateMachine):
     )
     def list_objects(self, bucket, query):
         self.both(lambda store: store.list_objects(bucket, query))
+
+    @rule(
+        bucket=BUCKETS,
+        prefix=NAMES,
+        delimiter=st.sampled_from(["", "/", "//", "|", "a"]),
+        after=NAMES,
+        old=OLD,
+        limit=st.sampled_from([0, 1, 2, 3, 1000]),
+    )
+    def list_versions(self, bucket, prefix, delimiter, after, old, limit):
+        async def page(store):
+            marker = await version_of(store, Ref(bucket, after), old)
+            query = VersionQuery(prefix, delimiter, after, marker.version or "", limit)
+            return await store.list_versions(bucket, query)
+
+        self.both(page)
 
     @rule(target=uploads, bucket=BUCKETS, key=KEYS, how=WRITES)
     def create_upload(self, bucket, key, how):
@@ -201,19 +280,34 @@ class Twins(RuleBasedStateMachine):
         self.both(names)
 
 
+async def version_of(store, ref, old):
+    """The same with the id of the version that so many are newer than, or of the last; unnamed if there is none."""
+    if old is None or not ref.key:
+        return ref
+    try:
+        page = await store.list_versions(ref.bucket, VersionQuery(prefix=ref.key))
+    except S3Error:
+        return ref
+    versions = [entry.version or "null" for entry in page.entries if entry.key == ref.key]
+    return Ref(ref.bucket, ref.key, versions[min(old, len(versions) - 1)]) if versions else ref
+
+
 async def outcome(call, store):
     """What a call says, without what differs by nature: times, ids, the kind of a body."""
     try:
         return plain(await call(store))
     except S3Error as error:
-        fields = {name: value for name, value in error.fields.items() if name != "UploadId"}
-        return error.code, fields
+        return plain(error)
 
 
 def plain(value):
-    """Comparable values, without times."""
+    """Comparable values, without times and ids."""
     if isinstance(value, S3Error):
-        return value.code, value.fields
+        headers = {name: plain(text) for name, text in value.headers.items() if name != "last-modified"}
+        fields = {name: plain(text) for name, text in value.fields.items() if name != "UploadId"}
+        return value.code, fields, headers
+    if isinstance(value, str) and _VERSION.fullmatch(value):
+        return "a version"
     if hasattr(value, "_asdict"):  # before tuple, which a NamedTuple is too
         return {name: plain(item) for name, item in value._asdict().items() if name != "modified"}
     if isinstance(value, list | tuple):

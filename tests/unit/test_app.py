@@ -135,7 +135,7 @@ async def test_unsigned_reads_of_private_things_are_denied(make, mode, method, t
 
 
 async def test_unsigned_reads_of_public_objects(make):
-    client = await make()
+    client = await make(object_ownership="ObjectWriter")
     assert (await client.send("PUT", "/photos/open", b"x", {"x-amz-acl": "public-read"}))[0] == 200
     assert (await client.send("GET", "/photos/open", signed=False))[0] == 200
     assert (await client.send("GET", "/photos", signed=False))[0] == 403
@@ -145,7 +145,7 @@ async def test_unsigned_reads_of_public_objects(make):
 
 
 async def test_only_who_may_list_learns_that_a_key_is_missing(make):
-    client = await make()
+    client = await make(object_ownership="ObjectWriter")
     await client.app.services.backend.put_doc(Ref("photos", ""), Doc.ACL, "public-read")
     assert (await client.send("GET", "/photos", signed=False))[0] == 200
     assert (await client.send("GET", "/photos/missing", signed=False))[0] == 404

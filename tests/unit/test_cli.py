@@ -178,6 +178,54 @@ def test_show_tells_where_each_value_comes_from(run, run_json, monkeypatch, home
     assert row == ["s3_gateway.domains", "a.b,", "c.d", "file"]
 
 
+READ_ONLY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
+}
+
+
+def test_a_key_of_an_account_with_a_policy(run, run_json, home):
+    path = home / "read-only.json"
+    path.write_text(json.dumps(READ_ONLY, indent=2))
+    options = ("--access-key", KEY, "--secret-key", SECRET, "--account", "alice", "--policy", path)
+    _, added = run_json("credential", "add", *options)
+    assert (added["account"], added["policy"]) == ("alice", READ_ONLY)
+    _, made = run_json("credential", "generate", "--account", "bob", "--policy", path)
+    assert (made["account"], made["policy"]) == ("bob", READ_ONLY)
+    run("credential", "generate")
+    _, records = run_json("credential", "list")
+    assert [(one["account"], one["policy"]) for one in records] == [
+        ("alice", READ_ONLY),
+        ("bob", READ_ONLY),
+        ("", None),
+    ]
+    assert "alice" in run("credential", "list")[1]
+    run("credential", "disable", "--access-key", KEY)
+    _, again = run_json("credential", "add", "--access-key", KEY, "--secret-key", SECRET[::-1])
+    assert (again["account"], again["policy"]) == ("alice", READ_ONLY), "a new secret is no new right"
+    empty = ("--account", "", "--policy", "")
+    _, freed = run_json("credential", "add", "--access-key", KEY, "--secret-key", SECRET, *empty)
+    assert (freed["account"], freed["policy"]) == ("", None)
+
+
+@pytest.mark.parametrize("command", ["add", "generate"])
+def test_a_bad_account_or_policy_is_a_usage_error(run, home, command):
+    named = ("--access-key", KEY, "--secret-key", SECRET) if command == "add" else ()
+    bad, empty = home / "bad.json", home / "empty.json"
+    bad.write_text('{"Statement": [{"Effect": "Perhaps"}]}')
+    empty.write_text(" \n")
+    for options, words in (
+        (("--account", "a b"), "The account must have"),
+        (("--account", "s3gw"), "owner of everything"),
+        (("--policy", home / "missing.json"), "missing.json: No such file"),
+        (("--policy", empty), "empty.json: the file is empty"),
+        (("--policy", bad), "The policy is not valid: "),
+    ):
+        code, _, err = run("credential", command, *named, *options)
+        assert (code, words in err) == (2, True), err
+    assert not (home / ".s3gw" / "credentials.jsonl").exists()
+
+
 def test_a_credential_is_added_listed_disabled_and_enabled(run, run_json, home):
     code, out, _ = run(
         "credential",

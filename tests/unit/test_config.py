@@ -106,6 +106,22 @@ def test_an_option_beats_the_environment_beats_the_file_beats_the_default(write,
     }
 
 
+@pytest.mark.parametrize("domain", ["s3.example", "web.s3.example", "example"])
+def test_a_website_is_never_s3_too(write, domain):
+    found = problems(write(f'[s3_gateway]\ndomains = ["s3.example"]\n[website]\ndomains = ["{domain}"]\n'))
+    assert found == [
+        f'website.domains: "{domain}" and "s3.example" of s3_gateway.domains must not lie within each other: '
+        "a request would be for both"
+    ]
+
+
+def test_websites_beside_s3(write):
+    path = write(
+        '[s3_gateway]\ndomains = ["s3.example"]\n[website]\ndomains = ["webs3.example", "web.example"]\n'
+    )
+    assert load(path).website.domains == ("webs3.example", "web.example")
+
+
 def test_a_given_option_counts_even_when_it_equals_the_default(write):
     path = write('[s3_gateway]\nlisten = "127.0.0.1:1"\n')
     assert load(path, {"s3_gateway.listen": "0.0.0.0:9900"}).s3_gateway.listen == "0.0.0.0:9900"
@@ -252,7 +268,8 @@ def test_a_wrong_value_says_what_was_expected(write, text, words):
         for section in ("admin", "metadata", "replication", "cache", "rpc", "buckets.uploads", "servers.aws")
     ]
     + [
-        ("[auth]\ntrusted_proxies = []", "this key is not in this version"),
+        ("[auth]\ntrusted_proxies = ['10.0.0.0/33']", "expected an address or a network"),
+        ("[website]\ndomains = ['Web']", "expected a host name in lower case"),
         ("[[backends]]\nendpoint_url = ''", "this key is not in this version"),
         ("[[backends]]\nkind = 's3'", 'kind = "s3" is not in this version; use "local"'),
         ("[[backends]]\nkind = 'directory'", 'kind = "directory" is not in this version; use "local"'),

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from auth import watch
-from auth.credential import Credential, check_pair
+from auth.credential import Credential, caller, check_pair
+from auth.identity import OWNER_ID, account_number, canonical_id
 from auth.store import CredentialStore
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -419,3 +420,131 @@ def test_a_full_disk_leaves_no_half_line(path, monkeypatch):
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert opened.lookup("NEXT") is None
+
+
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
+}
+
+
+def test_a_line_may_name_an_account_and_a_policy(path):
+    write(path, entry("OLD"), entry("NEW", account="alice@example.org", policy=POLICY))
+    opened = store(path)
+    assert (opened.lookup("OLD").account, opened.lookup("OLD").policy) == ("", None)
+    assert opened.lookup("NEW").account == "alice@example.org"
+    assert json.loads(opened.lookup("NEW").policy) == POLICY
+    assert " " not in opened.lookup("NEW").policy
+    identity = caller(opened.lookup("NEW")).identity
+    assert (identity.account, identity.name) == (canonical_id("alice@example.org"), "alice@example.org")
+    assert identity.policy == opened.lookup("NEW").policy
+    assert caller(opened.lookup("OLD")).identity.owns_everything
+
+
+BAD_ACCOUNTS = ["a b", "a/b", "a:b", "é", "a\n", "x" * 65, "s3gw", "0" * 64]
+BAD_POLICIES = [
+    "{}",
+    [],
+    7,
+    False,
+    {},
+    {"Statement": [{"Effect": "Perhaps", "Action": "*", "Resource": "*"}]},
+    {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}]},
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"account": value} for value in [*BAD_ACCOUNTS, 7, None, []]]
+    + [{"policy": value} for value in BAD_POLICIES],
+)
+def test_a_line_with_a_bad_account_or_policy_is_bad(path, fields):
+    """A key must not work with more rights than its line was meant to give it."""
+    write(path, entry("KEY", **fields))
+    opened = store(path)
+    assert opened.lookup("KEY") is None
+    assert opened.stats().bad_lines == 1
+
+
+@pytest.mark.parametrize("account", ["a", "x" * 64, "Az09@._+-", "123456789012"])
+def test_the_names_that_accounts_may_have(path, account):
+    assert store(path).add("KEY", SECRET, account=account).account == account
+    assert store(path).lookup("KEY").account == account
+
+
+@pytest.mark.parametrize("account", BAD_ACCOUNTS)
+def test_an_account_that_cannot_be_is_refused_in_a_sentence(path, account):
+    with pytest.raises(ValueError, match=r"The account .*\."):
+        store(path).add("KEY", SECRET, account=account)
+    assert not path.exists()
+
+
+def test_a_policy_that_cannot_be_is_refused(path):
+    for text in ("{", "[]", '{"Statement": 7}'):
+        with pytest.raises(ValueError, match=r"\w"):
+            store(path).add("KEY", SECRET, policy=text)
+    assert not path.exists()
+
+
+def test_what_changes_a_key_keeps_its_account_and_policy(path):
+    opened = store(path)
+    opened.add("KEY", SECRET, "why", account="alice", policy=json.dumps(POLICY))
+    opened.set_enabled("KEY", False)
+    opened.set_enabled("KEY", True)
+    opened.add("KEY", "another-secret")
+    found = store(path).lookup("KEY")
+    assert (found.secret_key, found.account, json.loads(found.policy)) == ("another-secret", "alice", POLICY)
+    assert [(line["account"], line["policy"]) for line in lines(path)] == [("alice", POLICY)] * 4
+    opened.add("KEY", SECRET, account="", policy="")
+    assert (opened.lookup("KEY").account, opened.lookup("KEY").policy) == ("", None)
+    assert not {"account", "policy"} & lines(path)[-1].keys()
+
+
+def test_the_environments_pair_has_the_rights_that_the_file_gives_it(path):
+    write(path, entry("ENVKEY", SECRET, account="alice", policy=POLICY))
+    changed = {"S3_ACCESS_KEY": "ENVKEY", "S3_SECRET_KEY": "another-secret"}
+    for environment in ({"S3_ACCESS_KEY": "ENVKEY", "S3_SECRET_KEY": SECRET}, changed):
+        found = store(path, **environment).lookup("ENVKEY")
+        assert (found.secret_key, found.account) == (environment["S3_SECRET_KEY"], "alice")
+        assert json.loads(found.policy) == POLICY
+    assert store(path).lookup("ENVKEY").account == "alice"
+
+
+def test_accounts_are_known_by_all_their_names(path):
+    write(path, entry("KEY-A", account="alice"), entry("KEY-B", account="bob", enabled=False), entry("KEY-O"))
+    opened = store(path)
+    for name, key in (("alice", "KEY-A"), ("bob", "KEY-B")):
+        account = canonical_id(name)
+        assert opened.account_name(account) == name
+        assert opened.account_id(name) == account
+        for principal in (name, account, account_number(name), key):
+            assert opened.account_of(principal) == account
+            assert opened.known_account(principal)
+        assert opened.account_id(account_number(name)) is None
+    assert (opened.account_name(OWNER_ID), opened.account_id("s3gw")) == ("s3gw", OWNER_ID)
+    assert opened.account_of("KEY-O") == opened.account_of(account_number("")) == OWNER_ID
+    for stranger in ("carol", canonical_id("carol"), account_number("carol"), "KEY-C", "", "*"):
+        assert not opened.known_account(stranger)
+        assert opened.account_id(stranger) is None
+    assert opened.account_name(canonical_id("carol")) is None
+    opened.add("KEY-C", SECRET, account="carol")
+    assert opened.known_account("carol")
+
+
+def test_no_access_key_takes_the_name_of_an_account(path):
+    write(
+        path,
+        entry("alice", account="mallory"),
+        entry("KEY-A", account="alice"),
+        entry("s3gw", account="mallory"),
+    )
+    opened = store(path)
+    assert opened.account_of("alice") == canonical_id("alice")
+    assert opened.account_of("s3gw") == OWNER_ID
+
+
+def test_an_empty_store_knows_the_owner(path):
+    opened = CredentialStore(path, environment={})
+    assert opened.account_name(OWNER_ID) == "s3gw"
+    assert opened.known_account("s3gw")
+    assert not opened.known_account("alice")

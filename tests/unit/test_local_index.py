@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -12,8 +13,23 @@ import pytest
 from payloads import get, put, put_part, read
 from refusals import refused
 
-from backends.base import MIN_PART_BYTES, ChosenPart, Completion, Conditions, ListQuery, Ref, Write
-from backends.local import LocalBackend, UnknownSchema, fsck, index, listing, sqlite
+from backends import frames
+from backends.base import (
+    MIN_PART_BYTES,
+    ChosenPart,
+    Completion,
+    Conditions,
+    Doc,
+    Doomed,
+    ListQuery,
+    NewBucket,
+    Ref,
+    Sealed,
+    UploadQuery,
+    VersionQuery,
+    Write,
+)
+from backends.local import LocalBackend, UnknownSchema, fsck, generation, index, listing, sqlite
 from backends.local.bodies import RANDOM_BITS, FilesBody, Piece, Temporary, slot_of
 
 REF = Ref("b", "k")
@@ -100,20 +116,72 @@ def test_the_successor_of_a_prefix_is_after_all_that_begins_with_it():
     assert listing.successor("") == listing.END
 
 
-@pytest.mark.parametrize(
-    "query", [sqlite._SCAN, sqlite._SCAN_PAGE, sqlite._SCAN_UPLOADS, sqlite.FIND_DATA, sqlite.TARGET]
-)
+HOT = [
+    sqlite._SCAN,
+    sqlite._SCAN_PAGE,
+    sqlite._SCAN_UPLOADS,
+    sqlite._SCAN_VERSIONS,
+    sqlite._SCAN_KEY,
+    sqlite.FIND_DATA,
+    sqlite.FIND_VERSION,
+    sqlite.FIND_NULL,
+    sqlite.SEQ_OF_NULL,
+    sqlite.TARGET,
+    sqlite.OLDER,
+    sqlite.OLDER_NULL,
+    sqlite.NEWEST_OLDER,
+]
+SEARCHES = ("SEARCH", "SCALAR SUBQUERY", "CORRELATED SCALAR SUBQUERY", "COMPOUND", "LEFT-MOST", "UNION ALL")
+MERGES = ("MERGE (UNION ALL)", "LEFT", "RIGHT", "USE TEMP B-TREE FOR RIGHT PART OF ORDER BY")
+"""The last one sorts what of `objects` has the same key: one row."""
+
+
+@pytest.mark.parametrize("query", HOT)
 async def test_every_hot_query_is_a_search_by_key(store, query):
-    values = [None] * query.count("?")
+    names = dict.fromkeys(re.findall(r":(\w+)", query))
+    values = names or [None] * query.count("?")
     plan = [row[3] for row in store._index._execute(f"EXPLAIN QUERY PLAN {query}", values)]
     assert plan
-    assert all(step.startswith(("SEARCH", "SCALAR SUBQUERY")) for step in plan), plan
-    assert not any("TEMP B-TREE" in step for step in plan)
+    assert all(step.startswith(SEARCHES + MERGES) for step in plan), plan
+    assert not any("AUTOMATIC" in step for step in plan)
+
+
+async def test_a_page_of_versions_costs_what_it_returns(store):
+    """Counted in steps of SQLite's machine: as many with ten versions of each key as with two."""
+    await store.put_doc(Ref("b", ""), Doc.VERSIONING, "Enabled")
+    costs = []
+    for _ in range(10):
+        await asyncio.gather(*(put(store, Ref("b", f"{n:03d}"), b"x") for n in range(200)))
+        await store.delete_objects("b", [Doomed(f"{n:03d}") for n in range(0, 200, 2)])
+        page = await store.list_versions("b", VersionQuery(limit=1))
+        middle = VersionQuery(after="100", after_version=page.entries[0].version, limit=1)
+        costs.append([steps(store, query) for query in (VersionQuery(limit=1), middle)])
+    assert costs[-1] == costs[1]
+    assert all(costs[1])
+
+
+def steps(store, query):
+    count = []
+    store._index._connection.set_progress_handler(lambda: count.append(1) and None, 1)
+    store._index.versions("b", query)
+    store._index._connection.set_progress_handler(None, 0)
+    return len(count)
+
+
+async def test_a_folded_page_of_versions_costs_a_seek_for_each_prefix(store):
+    await store.put_doc(Ref("b", ""), Doc.VERSIONING, "Enabled")
+    doomed = [Doomed(f"{prefix}/{number:04d}") for prefix in "abc" for number in range(500)]
+    await store.delete_objects("b", doomed)
+    seen = []
+    store._index._connection.set_trace_callback(seen.append)
+    page = await store.list_versions("b", VersionQuery(delimiter="/"))
+    assert (page.prefixes, page.entries) == (["a/", "b/", "c/"], [])
+    assert sum("UNION ALL" in statement for statement in seen) <= 4
 
 
 async def test_a_change_that_breaks_does_not_take_others_with_it(store, caplog):
     def broken(changes):
-        changes.create_bucket("half", {})
+        changes.create_bucket("half", NewBucket())
         raise RuntimeError("a mistake")
 
     outcomes = await asyncio.gather(
@@ -145,7 +213,9 @@ async def test_a_write_cancelled_while_it_waits_is_not_applied(store):
 
     holding = asyncio.create_task(store._writer.change(hold))
     await asyncio.to_thread(entered.wait, 10)
-    waiting = asyncio.create_task(store._writer.change(lambda changes: changes.create_bucket("late", {})))
+    waiting = asyncio.create_task(
+        store._writer.change(lambda changes: changes.create_bucket("late", NewBucket()))
+    )
     await asyncio.sleep(0)
     waiting.cancel()
     gate.set()
@@ -340,3 +410,263 @@ def test_fsck_of_nothing_says_so(tmp_path):
 
 def test_a_slot_is_about_17_minutes():
     assert slot_of((1 << 20) << RANDOM_BITS) == 1
+
+
+# Versions.
+
+
+async def versioned(store, docs=None):
+    await store.put_doc(Ref("b", ""), Doc.VERSIONING, "Enabled")
+    return [(await put(store, REF, LARGE, Write(docs=docs or {}))).version for _ in range(3)]
+
+
+async def test_bodies_of_old_versions_stay_and_go_with_them(store):
+    ids = await versioned(store)
+    await store.copy_object(Ref("b", "k", ids[0]), Ref("b", "copy"))
+    await store.delete_object(Ref("b", "k", ids[0]))
+    await store.delete_object(Ref("b", "k", ids[2]))
+    await store.delete_object(REF)
+    report = await settled(store)
+    assert (report.ok, report.objects, report.bodies, len(files_of(path_of(store)))) == (True, 2, 2, 2)
+
+
+async def test_recovery_keeps_the_bodies_of_versions(store):
+    ids = await versioned(store)
+    slot = slot_of(store._index.find(REF).file)
+    await store.aclose()
+    with sqlite3.connect(f"{path_of(store)}/index.sqlite") as tables:
+        tables.execute("INSERT INTO writers VALUES (7, ?)", (slot,))  # one that crashed
+    tables.close()
+    again = LocalBackend.open(path_of(store))
+    for version in ids:
+        assert await get(again, Ref("b", "k", version)) == LARGE
+    await again.aclose()
+
+
+async def test_fsck_finds_what_is_wrong_with_versions(store):
+    ids = await versioned(store)
+    lost, cut = (store._index.find(Ref("b", "k", version)).file for version in ids[:2])
+    await store.aclose()
+    os.unlink(store._bodies.path(lost))
+    os.truncate(store._bodies.path(cut), 10)
+    report = fsck.check(path_of(store))
+    assert (report.objects, report.bodies) == (3, 3)
+    assert report.missing == (f"b/k?versionId={ids[0]}",)
+    assert report.damaged == (f"b/k?versionId={ids[1]}: 10 bytes instead of {len(LARGE)}",)
+
+
+async def test_fsck_finds_a_key_that_none_of_its_versions_stands_for(store):
+    await versioned(store)
+    await store.aclose()
+    with sqlite3.connect(f"{path_of(store)}/index.sqlite") as tables:
+        tables.execute("DELETE FROM objects")
+    tables.close()
+    assert "index: no version of b/k is the current one" in fsck.check(path_of(store)).damaged
+
+
+class Encrypted:
+    """A payload whose stored bytes are not the object's."""
+
+    def __init__(self, size):
+        self.length = size
+        self.data = os.urandom(frames.stored_size(size))
+
+    async def seal(self, directory):
+        return Sealed(self.length, "0" * 32, data=self.data, stored=len(self.data))
+
+
+async def test_fsck_knows_how_long_encrypted_bodies_are(store):
+    how = Write(docs={Doc.SSE: "{}"})
+    for key, size in (("large", 100_000), ("inline", 1000), ("edge", 64 * 1024)):
+        await store.put_object(Ref("b", key), Encrypted(size), how)
+    assert store._index.find(Ref("b", "edge")).file is not None
+    file, body = store._index.find(Ref("b", "large")).file, store._index.find(Ref("b", "inline")).body
+    sizes = dict(store._index._execute("SELECT id, size FROM files").fetchall())
+    assert sizes[file] == frames.stored_size(100_000)
+    report = await settled(store)
+    assert (report.ok, report.objects) == (True, 3)
+    os.truncate(store._bodies.path(file), 100_000)
+    with sqlite3.connect(f"{path_of(store)}/index.sqlite") as tables:
+        tables.execute("UPDATE bodies SET data = x'00' WHERE id = ?", (body,))
+    tables.close()
+    assert {text.partition(":")[0] for text in fsck.check(path_of(store)).damaged} == {"b/large", "b/inline"}
+
+
+# The schema of version 1, as it was released.
+SCHEMA_1 = """
+CREATE TABLE buckets (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, docs TEXT);
+CREATE TABLE objects (
+    bucket INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL,
+    etag TEXT NOT NULL, modified INTEGER NOT NULL, storage_class TEXT NOT NULL, checksum_algorithm TEXT,
+    checksum_type TEXT, checksum TEXT, headers TEXT, user TEXT, docs TEXT, upload TEXT, body INTEGER NOT NULL,
+    PRIMARY KEY (bucket, key, version)
+) WITHOUT ROWID;
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, file INTEGER, segments TEXT, data BLOB);
+CREATE TABLE files (id INTEGER PRIMARY KEY, size INTEGER NOT NULL);
+CREATE TABLE garbage (file INTEGER PRIMARY KEY, guard INTEGER);
+CREATE TABLE uploads (
+    bucket INTEGER NOT NULL, key TEXT NOT NULL, upload TEXT NOT NULL, initiated INTEGER NOT NULL,
+    write TEXT NOT NULL, PRIMARY KEY (bucket, key, upload)
+) WITHOUT ROWID;
+CREATE TABLE parts (
+    upload TEXT NOT NULL, number INTEGER NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    modified INTEGER NOT NULL, checksum TEXT, file INTEGER NOT NULL, PRIMARY KEY (upload, number)
+) WITHOUT ROWID;
+CREATE TABLE writers (id INTEGER PRIMARY KEY, slot INTEGER NOT NULL);
+CREATE TABLE schema (version INTEGER NOT NULL);
+INSERT INTO schema VALUES (1);
+INSERT INTO buckets VALUES (1, 'b', 1700000000000, '{"acl":"public-read"}');
+INSERT INTO bodies VALUES (1, 2, NULL, NULL, CAST('old' AS BLOB));
+INSERT INTO objects VALUES
+    (1, 'k', 0, 3, '149603e6c03516362a8da23f624db945', 1700000000123, 'STANDARD', 'CRC32', 'FULL_OBJECT', 'AAAAAA==',
+     '{"content-type":"a/b"}', '{"u":"1"}', '{"acl":"private"}', NULL, 1),
+    (1, 'a', 0, 3, '149603e6c03516362a8da23f624db945', 1700000000123, 'STANDARD', NULL, NULL, NULL,
+     NULL, NULL, NULL, NULL, 1);
+INSERT INTO uploads VALUES (1, 'k', '0018bcfe568XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX', 1700000000000,
+    '{"headers":{},"user":{},"docs":{},"storage_class":"STANDARD","checksum_algorithm":null,"checksum_type":null}');
+"""
+
+
+@pytest.fixture
+def old_store(tmp_path):
+    for name in ("", "bodies", "spool"):
+        os.makedirs(tmp_path / "old" / name, mode=0o700, exist_ok=True)
+    with sqlite3.connect(tmp_path / "old" / "index.sqlite") as tables:
+        tables.execute("PRAGMA journal_mode = WAL")
+        tables.executescript(SCHEMA_1)
+    tables.close()
+    return tmp_path / "old"
+
+
+async def test_a_store_of_the_first_schema_becomes_one_of_this(old_store):
+    store = LocalBackend.open(old_store)
+    info = (await store.head_object(REF)).info
+    assert (info.size, info.modified, info.version, info.owner) == (3, 1_700_000_000_123, None, "")
+    assert (dict(info.headers), dict(info.user), dict(info.docs)) == (
+        {"content-type": "a/b"},
+        {"u": "1"},
+        {Doc.ACL: "private"},
+    )
+    assert info.checksum.value == "AAAAAA=="
+    bucket = await store.head_bucket("b")
+    assert (bucket.owner, bucket.created, bucket.docs) == ("", 1_700_000_000_000, {Doc.ACL: "public-read"})
+    await store.put_doc(Ref("b", ""), Doc.VERSIONING, "Enabled")
+    made = await put(store, REF, b"new")
+    assert await get(store, Ref("b", "k", "null")) == b"old"
+    entries = (await store.list_versions("b", VersionQuery())).entries
+    assert [(entry.key, entry.version) for entry in entries] == [
+        ("a", None),
+        ("k", made.version),
+        ("k", None),
+    ]
+    (upload,) = (await store.list_uploads("b", UploadQuery())).uploads
+    assert upload.write.owner == ""
+    await store.aclose()
+    assert fsck.check(old_store, verify=True).ok
+    again = LocalBackend.open(old_store)
+    assert await get(again, REF) == b"new"
+    await again.aclose()
+
+
+def test_a_store_that_an_older_gateway_uses_is_not_changed(old_store):
+    with open(old_store / "use.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with pytest.raises(UnknownSchema, match="stop it first"):
+            LocalBackend.open(old_store)
+    fsck.check(old_store)
+    LocalBackend.open(old_store).close()
+
+
+def test_a_migration_that_fails_changes_nothing(old_store):
+    with sqlite3.connect(old_store / "index.sqlite") as tables:
+        tables.execute("CREATE TABLE versions (x)")  # in its way
+    tables.close()
+    with pytest.raises(sqlite3.OperationalError):
+        LocalBackend.open(old_store)
+    with sqlite3.connect(old_store / "index.sqlite") as tables:
+        assert tables.execute("SELECT version FROM schema").fetchone() == (1,)
+        assert tables.execute("SELECT count(*) FROM objects WHERE version = 0").fetchone() == (2,)
+        assert "owner" not in [row[1] for row in tables.execute("PRAGMA table_info(buckets)")]
+    tables.close()
+
+
+# The cache of buckets.
+
+
+async def test_a_bucket_is_read_once_while_no_bucket_changes(store):
+    await store.head_bucket("b")
+    seen = []
+    store._index._connection.set_trace_callback(seen.append)
+    for _ in range(50):
+        await store.head_bucket("b")
+    assert seen == []
+    await store.put_doc(Ref("b", ""), Doc.ACL, "public-read")
+    assert (await store.head_bucket("b")).docs == {Doc.ACL: "public-read"}
+    assert len(seen) == 1
+    await store.delete_bucket("b")
+    with refused("NoSuchBucket"):
+        await store.head_bucket("b")
+
+
+async def test_a_bucket_that_a_crash_kept_from_being_told_is_read_again_in_time(store, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(sqlite, "monotonic", lambda: now[0])
+    await store.head_bucket("b")
+    monkeypatch.setattr(generation.Generation, "bump", lambda self: None)
+    await store.put_doc(Ref("b", ""), Doc.ACL, "public-read")
+    now[0] += generation.MAX_AGE_SECONDS + 0.01
+    assert (await store.head_bucket("b")).docs == {Doc.ACL: "public-read"}
+
+
+async def test_without_a_mapping_every_look_reads_the_row(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise OSError(12, "no memory")
+
+    monkeypatch.setattr(generation.mmap, "mmap", refuse)
+    store = LocalBackend.open(tmp_path)
+    other = LocalBackend.open(tmp_path)
+    await store.create_bucket("b")
+    for acl in ("public-read", "private"):
+        await store.put_doc(Ref("b", ""), Doc.ACL, acl)
+        assert (await other.head_bucket("b")).docs == {Doc.ACL: acl}
+    await store.aclose()
+    await other.aclose()
+
+
+async def test_a_bucket_is_not_changed_when_that_cannot_be_told(store, monkeypatch, caplog):
+    def refuse(self):
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr(generation.Generation, "bump", refuse)
+    with refused("ServiceUnavailable"):
+        await store.put_doc(Ref("b", ""), Doc.ACL, "public-read")
+    monkeypatch.undo()
+    assert (await store.head_bucket("b")).docs == {}
+    assert "no space" in caplog.text
+
+
+async def test_a_body_placed_for_a_write_stays_when_only_the_second_word_fails(store, monkeypatch):
+    bump, calls = generation.Generation.bump, []
+
+    def second_fails(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(5, "I/O error")
+        bump(self)
+
+    monkeypatch.setattr(generation.Generation, "bump", second_fails)
+    await asyncio.gather(put(store, REF, LARGE), store.put_doc(Ref("b", ""), Doc.ACL, "public-read"))
+    assert await get(store, REF) == LARGE
+    assert (await store.head_bucket("b")).docs == {Doc.ACL: "public-read"}
+
+
+def test_the_generation_is_one_number_for_all(tmp_path):
+    first, second = (generation.Generation(str(tmp_path / "generation")) for _ in range(2))
+    seen = {second.current()}
+    for who in (first, second, first):
+        who.bump()
+        assert first.current() == second.current()
+        assert second.current() not in seen
+        seen.add(second.current())
+    first.close()
+    second.close()

@@ -3,20 +3,31 @@
 import pytest
 from scopes import request
 
-from backends.base import NO_DOCS, UNCONDITIONAL, Checksum, Content, Doc, ObjectInfo, PartInfo, Span
+from auth.identity import Identity, Verified
+from backends.base import UNCONDITIONAL, BucketInfo, Checksum, Content, Doc, ObjectInfo, PartInfo, Span
+from backends.memory import MemoryBackend
+from gateway.context import Context, Services
 from gateway.errors import S3Error
 from gateway.metadata import (
-    canned_acl,
     object_headers,
     overrides,
     refuse_unsupported,
     user_metadata,
     write_of,
 )
+from gateway.operations import resolve
+from gateway.spool import Spool
 
 
-def write(headers):
-    return write_of(request("PUT", "/b/k", headers), UNCONDITIONAL)
+def context(method, target, headers=None, **docs):
+    asked = request(method, target, headers)
+    services = Services(MemoryBackend(), None, Spool(0, 0, ""))
+    bucket = BucketInfo("b", 0, {Doc[name]: text for name, text in docs.items()})
+    return Context(asked, resolve(asked), Verified(Identity("KEY")), services, bucket)
+
+
+def write(headers, **docs):
+    return write_of(context("PUT", "/b/k", headers, **docs), UNCONDITIONAL)
 
 
 @pytest.mark.parametrize(
@@ -46,43 +57,11 @@ def test_user_metadata_is_bounded():
         user_metadata({"x-amz-meta-a": "x" * 2048})
 
 
-@pytest.mark.parametrize(
-    ("name", "docs"),
-    [("private", NO_DOCS), ("public-read", {Doc.ACL: "public-read"}), ("bucket-owner-full-control", NO_DOCS)],
-)
-def test_canned_acls(name, docs):
-    assert canned_acl({"x-amz-acl": name}) == docs
-
-
-@pytest.mark.parametrize(
-    ("name", "status"), [("public-read-write", 501), ("authenticated-read", 501), ("nonsense", 400)]
-)
-def test_acls_that_nobody_would_enforce_are_refused(name, status):
-    with pytest.raises(S3Error) as caught:
-        canned_acl({"x-amz-acl": name})
-    assert caught.value.status == status
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "x-amz-server-side-encryption",
-        "x-amz-tagging",
-        "x-amz-object-lock-mode",
-        "x-amz-grant-read",
-        "x-amz-website-redirect-location",
-    ],
-)
+@pytest.mark.parametrize("name", ["x-amz-write-offset-bytes"])
 def test_promises_that_nobody_would_keep_are_refused(name):
     with pytest.raises(S3Error) as caught:
         refuse_unsupported({name: "x"})
     assert caught.value.status == 501
-
-
-def test_a_legal_hold_that_is_off_promises_nothing():
-    refuse_unsupported({"x-amz-object-lock-legal-hold": "OFF"})
-    with pytest.raises(S3Error):
-        refuse_unsupported({"x-amz-object-lock-legal-hold": "ON"})
 
 
 @pytest.mark.parametrize("name", ["GLACIER", "DEEP_ARCHIVE", "nonsense"])
@@ -98,7 +77,7 @@ INFO = ObjectInfo(
 
 
 def shown(target="/b/k", headers=None, span=WHOLE, info=INFO):
-    return object_headers(Content(info, span), request("GET", target, headers))
+    return object_headers(Content(info, span), context("GET", target, headers))
 
 
 def test_headers_of_an_object():

@@ -73,7 +73,7 @@ def test_not_modified_has_no_body():
 def test_the_table_of_errors_is_sound():
     for code, kind in ERRORS.items():
         assert code == kind.code
-        assert re.fullmatch(r"[A-Za-z0-9]+", code)
+        assert re.fullmatch(r"[A-Za-z0-9]+(\.[A-Za-z]+)?", code)
         assert 300 <= kind.status <= 599
         assert kind.message
 

@@ -355,7 +355,7 @@ def test_version_2_has_no_streaming_payload(payload):
     assert (error.code, error.status) == ("InvalidRequest", 400)
 
 
-def test_temporary_credentials_are_unknown():
+def test_a_token_that_nobody_made_is_refused():
     assert refused(request("GET", "/b/k", signed(x_amz_security_token="t"))).code == "InvalidToken"
     assert refused(request("GET", "/b/k", {"x-amz-security-token": "t"})).code == "InvalidToken"
     assert refused(request("GET", presigned() + "&x-amz-security-token=t")).code == "InvalidToken"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from backends.base import UNCONDITIONAL, Checksum, ChosenPart, Conditions, Doomed
+from backends.base import UNCONDITIONAL, Checksum, ChosenPart, Conditions, Delete, Doomed
 from gateway import xml
 from gateway.errors import S3Error
 
@@ -65,8 +65,8 @@ def test_delete_with_everything():
         <Object><Key>b</Key><VersionId>null</VersionId></Object></Delete>""".encode()
     doomed, quiet = xml.read_delete(data)
     conditions = Conditions(if_match=("e",), if_modified_time=784111777, if_size=5)
-    assert doomed == [Doomed("k\ré", "v", conditions), Doomed("b", "null")]
-    assert doomed[1].conditions is UNCONDITIONAL
+    assert doomed == [Doomed("k\ré", "v", Delete(conditions)), Doomed("b", "null")]
+    assert doomed[1].how.conditions is UNCONDITIONAL
     assert not quiet
 
 
@@ -151,11 +151,10 @@ def test_complete_takes_ten_thousand_parts():
 
 def test_location():
     root = "CreateBucketConfiguration"
-    assert xml.read_location(b"") is None
-    assert xml.read_location(f"<{root} {NS}/>".encode()) is None
-    assert (
-        xml.read_location(f"<{root}><LocationConstraint> eu-west-1 </LocationConstraint></{root}>".encode())
-        == "eu-west-1"
-    )
-    refused(xml.read_location, b"<Other/>")
-    refused(xml.read_location, f"<{root}><Tags/></{root}>".encode(), "NotImplemented")
+    assert xml.read_create_bucket(b"") == (None, [])
+    assert xml.read_create_bucket(f"<{root} {NS}/>".encode()) == (None, [])
+    location = f"<{root}><LocationConstraint> eu-west-1 </LocationConstraint><Tags><Tag/></Tags></{root}>"
+    found, tags = xml.read_create_bucket(location.encode())
+    assert (found, [tag.name for tag in tags]) == ("eu-west-1", ["Tags"])
+    refused(xml.read_create_bucket, b"<Other/>")
+    refused(xml.read_create_bucket, f"<{root}><Bucket/></{root}>".encode(), "NotImplemented")
