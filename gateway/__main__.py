@@ -10,6 +10,7 @@ from gateway.cli import common, config, credential, keys, lifecycle
 from gateway.cli.common import Exit, Json, examples
 from gateway.cli.doctor import doctor
 from gateway.cli.fsck import fsck
+from gateway.cli.operations import operations
 from gateway.cli.ping import ping
 from gateway.cli.serve import serve
 
@@ -30,6 +31,7 @@ app.command(epilog=examples("s3gw serve", "s3gw serve --listen 127.0.0.1:9000 --
 app.command(epilog=examples("s3gw fsck", "s3gw fsck --verify --repair"))(fsck)
 app.command(epilog=examples("s3gw doctor", "s3gw doctor --conf /etc/s3gw/gateway.toml --json"))(doctor)
 app.command(epilog=examples("s3gw ping --wait 30"))(ping)
+app.command(epilog=examples("s3gw operations", "s3gw operations --json"))(operations)
 
 
 @app.command()

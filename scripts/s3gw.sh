@@ -23,7 +23,8 @@ usage: scripts/s3gw.sh COMMAND [OPTIONS]
   serve       run in the foreground; options as for start
   test        set up what the tests need and run them all, with coverage;
               with arguments: pass them to pytest, without coverage
-  anything else is passed on to the s3gw command: credential, config, doctor, fsck, version, ...
+  anything else is passed on to the s3gw command: credential, keys, lifecycle, config, doctor, fsck, operations, ...
+              credential env, ping and doctor ask the gateway as it was started, unless they are told another address
 
 environment:
   S3GW_HOME   where logs/s3gw.out and conf/gateway.toml are (default: the project)
@@ -199,6 +200,22 @@ restart() {
     start ${options[@]+"${options[@]}"}
 }
 
+# The commands that ask where the gateway is get the options of the last start, unless they have their own.
+pass_on() {
+    local ping=() started=()
+    ping_options "$@"
+    case "$1 ${2:-}" in
+        'credential env' | 'ping '* | 'doctor '*)
+            if ((!${#ping[@]})) && [[ -s $options_file ]]; then
+                mapfile -d '' -t started <"$options_file"
+                ping_options ${started[@]+"${started[@]}"}
+                set -- "$@" ${ping[@]+"${ping[@]}"}
+            fi
+            ;;
+    esac
+    exec "$venv/bin/s3gw" "$@"
+}
+
 run_tests() {
     cd "$project"
     if (($#)); then
@@ -223,7 +240,7 @@ main() {
             ;;
         *)
             set_up requirements.lock
-            exec "$venv/bin/s3gw" "$command" "$@"
+            pass_on "$command" "$@"
             ;;
     esac
 }

@@ -70,6 +70,14 @@ def service(tmp_path):
     service("stop")
 
 
+def test_commands_ask_the_gateway_that_was_started(service):
+    service.start()
+    found = service("credential", "env")[1]
+    assert f"export AWS_ENDPOINT_URL=http://localhost:{service.port}\n" in found
+    assert service("ping")[0] == 0
+    assert "localhost:1234" in service("credential", "env", "--listen", "127.0.0.1:1234")[1]
+
+
 def test_the_life_of_a_service(service):
     assert service("status") == (3, "s3gw does not run\n", "")
     out = service.start()
