@@ -31,7 +31,7 @@ class Identity:
 
     `account` is a canonical user id, `name` the account's name. `policy` and `session_policy` are JSON texts that narrow
     what the key may do: that of the credential, and that of a session (STS). `session` is the name of a
-    session with a role, `parent` the key that any session was made with.
+    session with a role, `parent` the key that any session was made with, `issued` when (Unix seconds).
     """
 
     access_key: str = ""
@@ -41,6 +41,7 @@ class Identity:
     session_policy: str | None = None
     session: str = ""
     parent: str = ""
+    issued: int = 0
 
     @property
     def anonymous(self) -> bool:

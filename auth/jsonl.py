@@ -47,21 +47,40 @@ def read(path: Path, unless: Stamp | None) -> tuple[Stamp, bytes] | None:
 
 
 def parse(data: bytes, path: Path | None = None) -> tuple[dict[str, Credential], int]:
-    """The credentials of a file by access key, and the number of its bad lines; with a path, each of them is warned of."""
+    """The credentials of a file by access key, and the number of its bad lines; with a path, each of them is warned of.
+
+    A bad line that names a key puts it out of use, until a later line (`UNUSABLE`).
+    """
     entries: dict[str, Credential] = {}
     bad_lines = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
+        document: object = None
         try:
-            entry = _credential(json.loads(line))
+            document = json.loads(line)
+            entry: Credential | None = _credential(document)
         except (ValueError, RecursionError):
+            entry = _closed(document)
             bad_lines += 1
             if path is not None:
                 log.warning("%s:%d: not a credential, skipped", path, number)
-            continue
-        entries[entry.access_key] = entry
+        if entry is not None:
+            entries[entry.access_key] = entry
     return entries, bad_lines
+
+
+UNUSABLE = "{}"
+"""The policy of a key whose last line is no credential: no policy at all, so that the key may do nothing."""
+
+
+def _closed(document: object) -> Credential | None:
+    """What an unusable line leaves of the key that it names: what it should have narrowed must not stay as wide as it was."""
+    key = document.get("access_key") if isinstance(document, dict) else None
+    if not (isinstance(document, dict) and isinstance(key, str)):
+        return None
+    secret = document.get("secret_key")
+    return Credential(key, secret if isinstance(secret, str) else "", enabled=False, policy=UNUSABLE)
 
 
 _FIELDS: Mapping[str, tuple[type, Any]] = {

@@ -51,7 +51,9 @@ _STATEMENT_FIELDS = frozenset(
 )
 _PRINCIPAL_KINDS = frozenset({"AWS", "CanonicalUser", "Federated", "Service"})
 _SYNTAX = "Invalid policy syntax."
-_JSON = "Policies must be valid JSON and the first byte must be '{'"
+_NO_OBJECT = "Policies must be valid JSON and the first byte must be '{'"
+_LISTING_KEYS = frozenset({"s3:prefix", "s3:delimiter", "s3:max-keys"})
+_JSON = "This policy contains invalid Json"
 
 
 class Effect(StrEnum):
@@ -205,7 +207,7 @@ def _keys_of(statement: Statement) -> Iterable[str]:
 def parse(text: str) -> Policy:
     """Read a policy of any kind. Raises PolicyError."""
     if not text.startswith("{"):
-        raise PolicyError(_JSON)
+        raise PolicyError(_NO_OBJECT)
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
         json.dumps(document, ensure_ascii=False).encode()
@@ -353,6 +355,7 @@ def validate_bucket_policy(data: bytes, bucket: str, known_account: Callable[[st
             _check_principals(statement, known_account)
             _check_actions(statement, ("s3:", "s3express:", "s3-object-lambda:"))
             _check_resources(statement, bucket)
+            _check_keys(statement)
             _check_kinds(statement)
     except PolicyError as error:
         raise MalformedPolicy(str(error)) from error
@@ -387,6 +390,9 @@ def _decoded(data: bytes) -> str:
 def _check_principals(statement: Statement, known_account: Callable[[str], bool]) -> None:
     if statement.principals is None:
         raise PolicyError("Missing required field Principal")
+    if statement.not_principals and statement.effect is Effect.ALLOW:
+        # Everybody but a few is nearly everybody: AWS does not support it either.
+        raise PolicyError("Allow with NotPrincipal is not allowed.")
     for principal in statement.principals:
         if not _PRINCIPAL_CHECKS[principal.kind](principal.name, known_account):
             raise PolicyError("Invalid principal in policy")
@@ -410,9 +416,10 @@ _PRINCIPAL_CHECKS: Mapping[str, Callable[[str, Callable[[str], bool]], bool]] = 
 
 
 def _check_actions(statement: Statement, services: tuple[str, ...]) -> None:
-    """Every action is one that there is, or means one."""
+    """Every action is one that there is, or means one, and begins with its service."""
     for action in statement.actions:
-        if not any(name.startswith(services) for name in _actions(action)):
+        named = literal(action) == EVERYBODY or literal(action).startswith(services)
+        if not named or not any(name.startswith(services) for name in _actions(action)):
             raise PolicyError("Policy has invalid action")
 
 
@@ -433,6 +440,14 @@ def _check_kinds(statement: Statement) -> None:
     for action in statement.actions:
         if there.isdisjoint(kinds(_actions(action))):
             raise PolicyError("Action does not apply to any resource(s) in statement")
+
+
+def _check_keys(statement: Statement) -> None:
+    """What only listings have is asked of a listing. A denial that hangs on anything else would never deny."""
+    asked = {condition.key for condition in statement.conditions} & _LISTING_KEYS
+    lists = any(name.startswith("s3:listbucket") for action in statement.actions for name in _actions(action))
+    if asked and statement.actions and not lists:
+        raise PolicyError("Conditions do not apply to combination of actions and resources in statement")
 
 
 def _actions(action: Resolved) -> frozenset[str]:

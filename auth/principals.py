@@ -9,6 +9,7 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elem
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -90,6 +91,10 @@ def identity_keys(identity: Identity) -> Mapping[str, tuple[str, ...]]:
         "aws:principalarn": (principal_arn(identity),),
         "aws:principalisawsservice": ("false",),
     }
+    if identity.parent:
+        issued = datetime.fromtimestamp(identity.issued, UTC)
+        keys["aws:tokenissuetime"] = (issued.strftime("%Y-%m-%dT%H:%M:%SZ"),)
+        keys["aws:multifactorauthpresent"] = ("false",)
     if identity.session:
         keys["aws:principaltype"] = ("AssumedRole",)
         keys["aws:userid"] = (f"{identity.access_key}:{identity.session}",)
@@ -102,9 +107,10 @@ def identity_keys(identity: Identity) -> Mapping[str, tuple[str, ...]]:
 
 def tells_identity(key: str) -> bool:
     """Whether a condition key (in lower case) tells who is calling, so that only `identity_keys` may give it."""
-    return key.startswith(("aws:principal", "aws:user")) and key != "aws:useragent"
+    return key in _OF_SESSIONS or (key.startswith(("aws:principal", "aws:user")) and key != "aws:useragent")
 
 
+_OF_SESSIONS = frozenset({"aws:multifactorauthpresent", "aws:tokenissuetime"})
 _ANONYMOUS_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "aws:principalisawsservice": ("false",),

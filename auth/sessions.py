@@ -131,6 +131,7 @@ def _opened(parent: Credential, token: str) -> _Session:
         session_policy=terms.policy,
         session=terms.name,
         parent=parent.access_key,
+        issued=terms.issued,
     )
     return _Session(Caller(_secret(parent, body), identity), terms.expires)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from auth.credential import Credential, check_account, check_pair
 from auth.identity import OWNER_ID, OWNER_NAME, account_number, canonical_id
-from auth.jsonl import Stamp, append, check_policy, parse, read, record
+from auth.jsonl import UNUSABLE, Stamp, append, check_policy, parse, read, record
 
 __all__ = ["Credential", "CredentialStore", "StoreStats"]
 
@@ -198,7 +198,9 @@ class CredentialStore:
     def _take(self, entries: dict[str, Credential], bad_lines: int, stamp: Stamp | None, state: str) -> bool:
         enabled = {key: entry for key, entry in entries.items() if entry.enabled}
         if self._own is not None:
-            enabled[self._own.access_key] = _as_filed(self._own, entries)
+            own = _as_filed(self._own, entries)
+            if own.policy != UNUSABLE:
+                enabled[own.access_key] = own
         self._entries, self._enabled = entries, enabled
         self._know_accounts([*entries.values(), *enabled.values()])
         self._bad_lines, self._stamp, self._state, self._loaded = bad_lines, stamp, state, time.time()
@@ -208,6 +210,8 @@ class CredentialStore:
         """Whatever a principal may be called by, disabled keys too."""
         names, principals = {OWNER_ID: OWNER_NAME}, {}
         for credential in credentials:
+            if credential.policy == UNUSABLE:  # whose it is, is not known
+                continue
             account = canonical_id(credential.account)
             names.setdefault(account, credential.account)
             principals[credential.access_key] = account

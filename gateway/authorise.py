@@ -4,14 +4,17 @@ What is loaded is what the decision can depend on: nothing for the owner of ever
 case), the object's ACL where ACLs count, its tags where a policy asks for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from auth import acl, policy
 from auth.access import ENFORCED, Question, decides, is_unrestricted, may
+from auth.accounts import number_of
 from auth.identity import OWNER_ID
-from backends.base import BucketInfo, Doc, ObjectInfo, Ref
-from gateway.configurations import public_access, tagging
+from backends.base import BucketInfo, Doc, ObjectInfo, Ref, UploadInfo
+from backends.locks import read_retention
+from gateway import acls, xml
+from gateway.configurations import object_lock, public_access, tagging
 from gateway.context import Context, Level
 from gateway.errors import (
     AccessDenied,
@@ -21,7 +24,15 @@ from gateway.errors import (
     NoSuchVersion,
     S3Error,
 )
-from gateway.policy_keys import request_keys, tag_keys
+from gateway.policy_keys import (
+    Keys,
+    creation_keys,
+    now_ms,
+    request_keys,
+    resource_keys,
+    retention_keys,
+    tag_keys,
+)
 
 _MISSING = (NoSuchKey, NoSuchVersion, MethodNotAllowed)
 """What the backend says of an object that is not there, or is a delete marker."""
@@ -52,9 +63,10 @@ _BUCKET_HEADERS = {
 FURTHER_ACTIONS: Mapping[tuple[str, bool], tuple[str, ...]] = {
     ("GetObjectAttributes", False): ("s3:GetObject",),
     ("GetObjectAttributes", True): ("s3:GetObjectVersion",),
-    ("RenameObject", False): ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+    ("RenameObject", False): ("s3:PutObject",),
 }
-"""By operation, and whether it names a version: what it needs beyond its action. A rename reads, writes and deletes."""
+"""By operation, and whether it names a version: what it needs beyond its action. What is needed of the source of a copy or a
+rename the handler asks for."""
 EXTRA_ACTIONS: Mapping[str, Mapping[str, str]] = {
     "CopyObject": _OBJECT_HEADERS,
     "CreateBucket": _BUCKET_HEADERS,
@@ -74,34 +86,57 @@ async def authorise(context: Context) -> None:
     if operation.per_item:
         await _require_any(context)
         return
+    if operation.name in IN_BODY and context.prefetched is None and _has_policies(context):
+        context.prefetched = await context.document()
+    ref = _target(context)
     further = FURTHER_ACTIONS.get((operation.name, bool(context.param("versionId"))), ())
     for action in (_action(context), *further):
-        await require(context, action, context.ref)
+        context.judged = await require(context, action, ref)
     extras = EXTRA_ACTIONS.get(operation.name)
     if extras:
         wanted = {extras[name] for name in extras.keys() & context.request.headers.keys()}
         if _writes_by_acl(context):  # who may write by ACL owns what he writes, and so its ACL
             wanted.discard("s3:PutObjectAcl")
         for action in sorted(wanted):
-            await require(context, action, context.ref)
+            await require(context, action, ref)
 
 
-async def require(context: Context, action: str, ref: Ref, bucket: BucketInfo | None = None) -> None:
-    """Raise AccessDenied unless the caller may do `action` with `ref`, an object of `bucket` (None: the request's)."""
+async def require(
+    context: Context, action: str, ref: Ref, bucket: BucketInfo | None = None
+) -> ObjectInfo | None:
+    """Raise AccessDenied unless the caller may do `action` with `ref`, an object of `bucket` (None: the request's).
+
+    Answers the object, if the decision could depend on it. For reads raises what says that there is none.
+    """
     bucket = bucket or context.bucket
     if is_unrestricted(context.verified.identity, bucket.docs.get(Doc.POLICY)):
-        return
+        return None
     found, missing = await _load(context, ref, bucket)
-    question = _question(context, action, ref, bucket, found)
-    if not missing:
-        may(question)
-        if Doc.LOGGING in bucket.docs and not decides(replace(question, ownership=ENFORCED)):
-            context.audit["acl"] = "Yes"
-    elif action.startswith("s3:Get"):
-        # Whether a key exists is told only to those who may list.
+    if missing is not None and action.startswith("s3:Get"):
+        # Whether a key exists is told only to those who may list; and who only may do that reads nothing that comes meanwhile.
         may(_question(context, _LIST, Ref(ref.bucket, ""), bucket, None))
-    else:
-        may(question)
+        raise missing
+    question = _question(context, action, ref, bucket, found)
+    may(question)
+    if Doc.LOGGING in bucket.docs and not decides(replace(question, ownership=ENFORCED)):
+        context.audit["acl"] = "Yes"
+    return found
+
+
+def confirm(context: Context, opened: ObjectInfo) -> None:
+    """Raise AccessDenied if the object was replaced since `authorise` looked at it, and the caller may not read the new one."""
+    if context.judged is not None and context.judged != opened:
+        may(_question(context, _action(context), context.ref, context.bucket, opened))
+
+
+def check_initiator(context: Context, upload: UploadInfo) -> None:
+    """Raise AccessDenied for an upload of somebody else, where nothing but the bucket's ACL lets the caller write."""
+    docs, began = context.bucket.docs, upload.write.initiator or upload.write.owner
+    if docs.get(Doc.OWNERSHIP) == ENFORCED or is_unrestricted(context.identity, docs.get(Doc.POLICY)):
+        return
+    if began != acls.writer(context):
+        question = _question(context, _action(context), context.ref, context.bucket, None)
+        may(replace(question, ownership=ENFORCED))
 
 
 async def allowed(context: Context, action: str, ref: Ref) -> bool:
@@ -123,12 +158,10 @@ async def may_bypass_governance(context: Context, ref: Ref) -> bool:
 
 
 async def told(context: Context, error: S3Error) -> S3Error:
-    """The error to tell: a caller who may not list does not learn that a key is missing."""
-    if error.kind is not NoSuchKey or context.operation.level is not Level.OBJECT:
-        return error
-    if context.request.method not in ("GET", "HEAD") or is_unrestricted(
-        context.verified.identity, context.bucket.docs.get(Doc.POLICY)
-    ):
+    """The error to tell: who may read, or rename, and not list, does not learn that a key is missing."""
+    operation = context.operation
+    reads = operation.action.startswith("s3:Get") or operation.name == "RenameObject"
+    if error.kind not in (NoSuchKey, NoSuchVersion) or operation.level is not Level.OBJECT or not reads:
         return error
     return error if await allowed(context, _LIST, Ref(context.bucket.name, "")) else AccessDenied()
 
@@ -144,14 +177,27 @@ async def _require_any(context: Context) -> None:
     """An operation on many objects asks for each of them. Here: might the caller be allowed any?"""
     if context.identity.anonymous and context.services.anonymous == "none":
         raise AccessDenied()
-    if Doc.POLICY not in context.bucket.docs and context.identity.policy is None:
+    if not _has_policies(context):
         may(_question(context, context.operation.action, Ref(context.bucket.name, ""), context.bucket, None))
+
+
+def _has_policies(context: Context) -> bool:
+    """Whether any policy bears on the request: the bucket's, the key's or the session's."""
+    identity = context.identity
+    texts = (context.bucket.docs.get(Doc.POLICY), identity.policy, identity.session_policy)
+    return any(text is not None for text in texts)
+
+
+def _target(context: Context) -> Ref:
+    """What the request is about: a version only where the operation knows versions."""
+    version = context.param("versionId") if context.operation.versioned_action else ""
+    return replace(context.ref, version=version or None)
 
 
 def _writes_by_acl(context: Context) -> bool:
     """Whether the bucket's ACL lets the caller write, with no policy that might see it otherwise."""
     bucket = context.bucket
-    if Doc.POLICY in bucket.docs or Doc.ACL not in bucket.docs:
+    if _has_policies(context) or Doc.ACL not in bucket.docs:
         return False
     return decides(_question(context, "s3:PutObject", context.ref, bucket, None))
 
@@ -168,21 +214,17 @@ def is_owner(context: Context, account: str, bucket: BucketInfo) -> bool:
     return owner in (account, context.services.accounts.account_of(account))
 
 
-async def _load(context: Context, ref: Ref, bucket: BucketInfo) -> tuple[ObjectInfo | None, bool]:
-    """The object if the decision depends on it, and whether it was looked for and is missing."""
+async def _load(context: Context, ref: Ref, bucket: BucketInfo) -> tuple[ObjectInfo | None, S3Error | None]:
+    """The object if the decision depends on it; and, if it was looked for and is missing, what says so."""
     if not ref.key or not _depends_on_object(context, bucket):
-        return None, False
-    if context.param("versionId") and ref.bucket == context.bucket.name and ref.version is None:
-        ref = Ref(ref.bucket, ref.key, context.param("versionId"))
+        return None, None
     try:
-        return (await context.backend.head_object(ref)).info, False
+        return (await context.backend.head_object(ref)).info, None
     except S3Error as error:
         if error.kind in _MISSING:
-            return None, True
-        if (
-            error.kind is InvalidArgument
-        ):  # a version id that cannot be one: the handler says so to whom may know
-            return None, False
+            return None, error
+        if error.kind is InvalidArgument:  # no version id: the handler says so to whom may know
+            return None, None
         raise
 
 
@@ -212,7 +254,14 @@ def _question(
         request = context.request
         keys = request_keys(request, context.verified, context.services.trusted_proxies)
         existing = tagging.load(found.docs.get(Doc.TAGGING)) if found else None
-        return keys | tag_keys(existing, _requested_tags(context))
+        keys |= tag_keys(existing, _requested_tags(context))
+        keys |= resource_keys(number_of(context.services.accounts, owner), context.services.region)
+        if context.operation.name == "PostObject" and not identity.anonymous:
+            keys["s3:authtype"] = ("POST",)
+        if action == "s3:PutObject":
+            keys |= creation_keys(context.operation.name)
+        read = IN_BODY.get(context.operation.name) if context.prefetched else None
+        return keys if read is None else keys | read(context.prefetched or b"")
 
     return Question(
         identity=identity,
@@ -234,3 +283,34 @@ def _question(
 def _requested_tags(context: Context) -> Mapping[str, str] | None:
     value = context.request.headers.get("x-amz-tagging")
     return tagging.load(tagging.read_header(value)) if value is not None else None
+
+
+def _tags_in(data: bytes) -> Keys:
+    return tag_keys(None, tagging.load(tagging.read_object(data)))
+
+
+def _retention_in(data: bytes) -> Keys:
+    found = object_lock.read_retention_document(data, now_ms())
+    if found is None:
+        return {}
+    retention = read_retention(found)
+    assert retention is not None
+    return retention_keys(retention.mode, retention.until)
+
+
+def _hold_in(data: bytes) -> Keys:
+    return {"s3:object-lock-legal-hold": (object_lock.read_hold_document(data),)}
+
+
+def _location_in(data: bytes) -> Keys:
+    location, _ = xml.read_create_bucket(data)
+    return {} if location is None else {"s3:locationconstraint": (location,)}
+
+
+IN_BODY: Mapping[str, Callable[[bytes], Keys]] = {
+    "CreateBucket": _location_in,
+    "PutObjectLegalHold": _hold_in,
+    "PutObjectRetention": _retention_in,
+    "PutObjectTagging": _tags_in,
+}
+"""By operation: the condition keys that its body tells. It is received first where there are policies, which may ask for them."""

@@ -144,7 +144,7 @@ def line(record: Record) -> str:
             str(record.status),
             record.error_code or _NONE,
             str(record.bytes_sent or _NONE),
-            record.object_size or _NONE,
+            _plain(record.object_size),
             str(record.total_time // 1_000_000),
             _NONE if record.turn_around_time is None else str(record.turn_around_time // 1_000_000),
             _quoted(record.referer),

@@ -216,7 +216,8 @@ def _object_size(context: Context, reply: Reply) -> str:
         return ""
     headers = context.request.headers
     if context.operation.name in ("PutObject", "UploadPart"):
-        return headers.get("x-amz-decoded-content-length") or headers.get("content-length", "")
+        framed = context.verified.body.chunked  # else the header is no more than a client's word
+        return headers.get("x-amz-decoded-content-length" if framed else "content-length", "")
     if context.operation.name in ("GetObject", "HeadObject", PAGE.name):
         whole = reply.headers.get("content-range", "").rpartition("/")[2]
         return whole or str(_length(reply) or 0)

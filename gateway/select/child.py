@@ -1,6 +1,7 @@
 """The process that evaluates one SELECT: `python -m gateway.select.child FD`, the job as JSON on its input.
 
-It has nothing but the object (the descriptor FD) and little of everything else: processor time, memory, files. On its
+It has nothing but the object (the descriptor FD) and little of everything else: processor time, memory, files; of other
+files nothing (`confine`). On its
 output it writes frames, a letter, a length (4 bytes) and as many bytes: `R` some of the outcome, then `E` the code and
 message of an error as JSON, or `D` the number of bytes that were processed. Without `E` or `D` at the end it was killed.
 """
@@ -37,6 +38,7 @@ from gateway.errors import (
     ParseUnsupportedSyntax,
     S3Error,
 )
+from gateway.select.confine import confine
 from gateway.select.events import MAX_RECORDS_BYTES
 from gateway.select.request import CsvInput, CsvOutput, Selection
 from gateway.select.sql import FlatTable, JsonTable, Table, compile_statement, parse, quote_name, quote_text
@@ -147,6 +149,7 @@ def _evaluate(asked: Selection, fd: int, output: _Output) -> int:
     """Write what the expression chooses, and return how many bytes of records there were to choose from."""
     with _plain(asked, fd) as (path, selection):
         connection = _connect(path)
+        confine([int(path.rpartition("/")[2])])  # DuckDB is there; of the object it has read nothing yet
         table, names = _TABLES[selection.format](selection, path, connection)
         statement = parse(selection.expression)
         cursor = connection.execute(compile_statement(statement, table))

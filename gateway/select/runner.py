@@ -1,6 +1,7 @@
 """Runs a SELECT in a process of its own, and turns what that says into the messages of the answer.
 
-The object is copied to a nameless temporary file, decrypted if need be: the process gets that and nothing else. A worker
+The object is copied, decrypted if need be, and the process gets that and nothing else: a file in memory, or for a large
+object a nameless one on the disk, whose bytes lie there plain until the query ends. A worker
 runs few at a time and refuses more (SlowDown), so that queries cannot keep uploads and downloads waiting.
 """
 
@@ -26,6 +27,8 @@ MAX_RUNNING = 2
 """Queries of one worker at a time."""
 MAX_SECONDS = 300
 """From the start of a query to the end of its answer."""
+MEMORY_BYTES = 32 * 1024 * 1024
+"""Copies up to this size never touch a disk."""
 _HEAD = struct.Struct(">cI")
 
 Frame = tuple[bytes, bytes]
@@ -95,7 +98,7 @@ class Query:
 
     async def _copy(self, content: Content, directory: str) -> TemporaryFile:
         loop = asyncio.get_running_loop()
-        file = open_temporary(directory)
+        file = _in_memory() if content.span.length <= MEMORY_BYTES else open_temporary(directory)
         try:
             async with asyncio.timeout_at(self._timer.when()):
                 async for chunk in chunks(content):
@@ -157,6 +160,10 @@ class Query:
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
+
+
+def _in_memory() -> TemporaryFile:
+    return TemporaryFile(os.memfd_create("select", os.MFD_CLOEXEC), None)
 
 
 async def _start(fd: int, job: bytes) -> Process:

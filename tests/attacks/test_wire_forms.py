@@ -225,3 +225,11 @@ def test_nothing_of_the_file_is_read_before_the_caller_is_known(gateway: Gateway
         connection.sendall(request_bytes("POST", f"/{victim}", head, body[:-200]))
         answer = read_answer(connection, "POST")
     assert (answer.status, answer.code) == (403, "AccessDenied")
+
+
+def test_a_file_name_is_not_multiplied_without_end(gateway: Gateway, victim: str, signer: Signer) -> None:
+    """`${filename}` a thousand times, for a name of kilobytes, would be megabytes: refused as fields that came so long."""
+    conditions = [{"bucket": victim}, ["starts-with", "$key", ""], ["starts-with", "$x-amz-meta-a", ""]]
+    fields = signed_v4(signer, conditions) | {"key": "k", "x-amz-meta-a": "${filename}" * 800}
+    outcome = attempt(gateway, victim, fields, filename="n" * 4000)
+    assert outcome == (400, "MaxPostPreDataLengthExceededError")

@@ -3,12 +3,15 @@
 import bz2
 import gzip
 import os
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
-from harness import MIB, Gateway, children, descendants, eventually
+from harness import MIB, ROOT, Gateway, children, descendants, eventually
 from wire import send
 
 pytest.importorskip("duckdb")
@@ -182,3 +185,50 @@ def test_malformed_requests(gateway: Gateway, victim: str, signer: Any) -> None:
         assert send(gateway.port, "POST", target, signer=signer, body=body).code == wanted
     wrong = send(gateway.port, "POST", f"/{victim}/secret?select&select-type=1", signer=signer, body=b"<x/>")
     assert wrong.code == "InvalidRequest"
+
+
+CONFINED = """
+import os, socket, sys, tempfile
+from gateway.select.confine import confine, version
+if version() < 4:
+    sys.exit(77)
+on_disk, in_memory = tempfile.TemporaryFile(), os.memfd_create("object")
+for fd in (on_disk.fileno(), in_memory):
+    os.write(fd, b"the object")
+assert confine([on_disk.fileno(), in_memory])
+for fd in (on_disk.fileno(), in_memory):
+    assert open(f"/proc/self/fd/{fd}", "rb").read() == b"the object"
+import wave  # the libraries stay
+for attempt in (
+    lambda: open(sys.argv[1]),
+    lambda: open(f"/proc/{os.getppid()}/environ"),
+    lambda: open(sys.argv[1] + ".new", "w"),
+    lambda: os.unlink(sys.argv[1]),
+    lambda: os.execv("/bin/true", ["true"]),
+    lambda: socket.create_connection(("127.0.0.1", 9)),
+):
+    try:
+        attempt()
+    except PermissionError:
+        continue
+    sys.exit(1)
+"""
+
+
+def test_a_query_that_was_taken_over_reaches_nothing(tmp_path: Path) -> None:
+    """What native code takes apart may take it over: then there is no file of the gateway, no program, no network."""
+    secret = tmp_path / "credentials.jsonl"
+    secret.write_text("secret")
+    command = [sys.executable, "-c", CONFINED, str(secret)]
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    if outcome.returncode == 77:
+        pytest.skip("this kernel has no Landlock for networks")
+    assert outcome.returncode == 0, outcome.stderr
+    assert secret.read_text() == "secret"
+
+
+def test_the_process_of_a_query_is_confined() -> None:
+    """Before DuckDB reads a byte of the object."""
+    source = (ROOT / "gateway/select/child.py").read_text()
+    connected, confined = source.index("connection = _connect(path)"), source.index("        confine([")
+    assert connected < confined < source.index("_TABLES[selection.format](")

@@ -1,5 +1,6 @@
 """Attacks on temporary credentials and on the token service of the running gateway: all fail closed."""
 
+import base64
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -151,3 +152,25 @@ def test_a_form_for_sts_is_no_way_around_the_signature_of_s3(gateway: Gateway, t
         assert 400 <= answer.status < 500, path
     for path in (f"/{target}/secret?{query}", f"/{target}?{query}"):
         assert send(gateway.port, "GET", path).status == 403
+
+
+def test_cve_2024_48916_and_cve_2026_33322_no_token_of_others_is_taken(gateway: Gateway) -> None:
+    """CVE-2026-33419: neither a JWT (`alg: none`) nor a name of LDAP makes a session, and all are answered alike."""
+    head = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
+    token = f"{head}.eyJzdWIiOiJyb290In0."
+    answers = set()
+    for asked in (
+        {"Action": "AssumeRoleWithWebIdentity", "WebIdentityToken": token},
+        {"Action": "AssumeRoleWithClientGrants", "Token": token},
+        {"Action": "AssumeRoleWithLDAPIdentity", "LDAPUsername": "root", "LDAPPassword": "x"},
+        {"Action": "AssumeRoleWithLDAPIdentity", "LDAPUsername": "nobody", "LDAPPassword": "x"},
+        {"Action": "AssumeRoleWithCertificate"},
+    ):
+        form = urllib.parse.urlencode(asked | {"Version": "2011-06-15", "DurationSeconds": "3600"}).encode()
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        answer = send(gateway.port, "POST", "/", body=form, extra=kind)
+        answers.add((answer.status, answer.body.partition(b"<Code>")[2].partition(b"<")[0]))
+        bearer = send(gateway.port, "POST", "/", body=form, extra=kind | {"authorization": f"Bearer {token}"})
+        assert bearer.status in (400, 403)
+        assert b"SecretAccessKey" not in answer.body + bearer.body
+    assert answers == {(403, b"MissingAuthenticationToken")}
