@@ -110,11 +110,18 @@ def not_modified(info: Validators) -> S3Error:
 
 def resolve(how: Read, info: ObjectInfo) -> Span:
     """The bytes that `how` asks for. Raises InvalidRange, InvalidPartNumber."""
-    if how.range is not None:
+    if how.range is not None and _counts(how.range.only_if, info):
         return _range(how.range, info.size)
     if how.part is not None:
         return _part(how.part, info.size, info.parts)
     return Span(0, info.size)
+
+
+def _counts(only_if: Conditions, info: Validators) -> bool:
+    """Whether `If-Range` lets a range count (RFC 9110 section 13.1.5)."""
+    if only_if.if_match:
+        return info.etag in only_if.if_match
+    return only_if.if_modified_time in (None, info.modified // 1000)
 
 
 def _matches(wanted: tuple[str, ...], etag: str) -> bool:

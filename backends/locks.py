@@ -59,14 +59,13 @@ def check_removal(docs: Mapping[Doc, str], now: int, *, bypass_governance: bool 
 def check_retention(old: str | None, new: str | None, now: int, *, bypass_governance: bool = False) -> None:
     """Raise AccessDenied if a retention may not change from `old` to `new` (`Doc.RETENTION`) at `now` (ms).
 
-    One that has ended binds nobody. In compliance mode it may only be prolonged; in governance mode also be made
-    compliant, and be changed at will by whoever may bypass it.
+    One that has ended binds nobody. Any other may only be prolonged in its mode; one in governance mode may be changed at
+    will by whoever may bypass it, who alone may also make it compliant.
     """
     was, wanted = read_retention(old), read_retention(new)
     if was is None or was.until <= now:
         return
-    prolonged = wanted is not None and wanted.until >= was.until
-    if prolonged and wanted is not None and (wanted.mode is was.mode or wanted.mode is Mode.COMPLIANCE):
+    if wanted is not None and wanted.mode is was.mode and wanted.until >= was.until:
         return
     if was.mode is Mode.COMPLIANCE or not bypass_governance:
         raise AccessDenied(_LOCKED)

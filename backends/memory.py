@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from backends.base import (
+    PLAIN,
+    WHOLE,
     BucketInfo,
     BucketPage,
     BucketQuery,
@@ -57,13 +59,13 @@ from backends.versions import (
     next_seq,
     no_rename,
     no_such_version,
+    not_empty,
     seq_of,
     source_is_marker,
 )
 from gateway.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
-    BucketNotEmpty,
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
@@ -71,7 +73,7 @@ from gateway.errors import (
 )
 
 T = TypeVar("T")
-WHOLE, PLAIN, PLAIN_COPY, PLAIN_DELETE, PLAIN_BUCKET = Read(), Write(), Copy(), Delete(), NewBucket()
+PLAIN_COPY, PLAIN_DELETE, PLAIN_BUCKET = Copy(), Delete(), NewBucket()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class MemoryBackend:
     async def delete_bucket(self, bucket: str) -> None:
         """See `Backend`."""
         if self._bucket(bucket).keys:
-            raise BucketNotEmpty(BucketName=bucket)
+            raise not_empty(bucket, self._bucket(bucket).info.docs)
         del self._buckets[bucket]
 
     async def head_object(self, ref: Ref, how: Read = WHOLE) -> Content:

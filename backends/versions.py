@@ -11,9 +11,12 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflo
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 
+from backends.base import Doc
 from gateway.errors import (
+    BucketNotEmpty,
     InvalidArgument,
     InvalidRequest,
     MethodNotAllowed,
@@ -107,3 +110,9 @@ def no_such_version(key: str, version: str) -> S3Error:
 def no_rename() -> S3Error:
     """The answer for a rename in a bucket that keeps versions, or has kept them."""
     return InvalidRequest("RenameObject is not supported in a bucket with versioning.")
+
+
+def not_empty(bucket: str, docs: Mapping[Doc, str]) -> S3Error:
+    """What a deletion of a bucket with these documents is told: in one with versions, they may be all that is left."""
+    message = "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
+    return BucketNotEmpty(message if Doc.VERSIONING in docs else None, BucketName=bucket)

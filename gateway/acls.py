@@ -40,23 +40,32 @@ _GRANT_HEADERS = {
     "x-amz-grant-write": Permission.WRITE,
     "x-amz-grant-write-acp": Permission.WRITE_ACP,
 }
+HEADERS = ("x-amz-acl", *_GRANT_HEADERS)
+"""The headers that ask for an ACL."""
 _GRANTEE = re.compile(r'\s*(id|uri|emailAddress)\s*=\s*"?([^",]*)"?\s*', re.IGNORECASE)
 
 
 def asked_by_headers(headers: Mapping[str, str]) -> bool:
     """Whether a request's headers ask for an ACL."""
-    return "x-amz-acl" in headers or any(name in headers for name in _GRANT_HEADERS)
+    return any(name in headers for name in HEADERS)
+
+
+def writer(context: Context) -> str:
+    """The canonical id of whoever writes."""
+    return ANONYMOUS_ID if context.identity.anonymous else context.identity.account
 
 
 def object_owner(context: Context) -> str:
     """The owner that an object written by this caller gets; empty: the bucket's."""
     ownership = context.document_of_bucket(Doc.OWNERSHIP)
-    writer = ANONYMOUS_ID if context.identity.anonymous else context.identity.account
-    if ownership == ENFORCED or writer == context.bucket_owner:
+    if ownership == ENFORCED:
+        return ""
+    owner = writer(context)
+    if owner == context.bucket_owner:
         return ""
     if ownership == PREFERRED and context.header("x-amz-acl") == _FULL_CONTROL:
         return ""
-    return writer
+    return owner
 
 
 def of_headers(context: Context, owner: str, bucket_owner: str) -> Acl | None:
@@ -69,7 +78,10 @@ def of_headers(context: Context, owner: str, bucket_owner: str) -> Acl | None:
         return None
     name = headers.get("x-amz-acl")
     if name is None:
-        return Acl(owner, tuple(_header_grants(context)))
+        grants = tuple(_header_grants(context))
+        if len(grants) > acl.MAX_GRANTS:
+            raise InvalidArgument(f"An ACL can have up to {acl.MAX_GRANTS} grants.")
+        return Acl(owner, grants)
     if any(header in headers for header in _GRANT_HEADERS):
         raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
     if name not in acl.CANNED:
@@ -162,7 +174,7 @@ def _header_grants(context: Context) -> Iterator[Grant]:
                 raise InvalidArgument(
                     "Argument format not recognized", ArgumentName=header, ArgumentValue=part[:256]
                 )
-            yield Grant(_resolved(context, match[1].lower(), match[2]), permission)
+            yield Grant(_resolved(context, match[1].lower(), match[2], "id"), permission)
 
 
 def _document_grant(context: Context, grant: xml.Element) -> Grant:
@@ -179,8 +191,8 @@ def _document_grant(context: Context, grant: xml.Element) -> Grant:
     raise MalformedACLError()
 
 
-def _resolved(context: Context, kind: str, value: str) -> str:
-    """The grantee that an id, a group's URI or an e-mail address names."""
+def _resolved(context: Context, kind: str, value: str, id_name: str = "CanonicalUser/ID") -> str:
+    """The grantee that an id (called `id_name` in errors), a group's URI or an e-mail address names."""
     accounts = context.services.accounts
     if kind == "uri":
         if value not in acl.GROUPS:
@@ -195,5 +207,5 @@ def _resolved(context: Context, kind: str, value: str) -> str:
         return value
     found = accounts.account_of(value)
     if found is None:
-        raise InvalidArgument("Invalid id", ArgumentName="CanonicalUser/ID", ArgumentValue=value[:256])
+        raise InvalidArgument("Invalid id", ArgumentName=id_name, ArgumentValue=value[:256])
     return found

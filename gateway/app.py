@@ -7,7 +7,8 @@
     5 handle     handler(context) → Reply
     6 reply      headers, body; errors are rendered here only
 
-Nothing of a body is received before step 5, so that an unknown caller costs nothing and gets no 100 Continue.
+Nothing of a body is received before step 5, so that an unknown caller costs nothing and gets no 100 Continue; but where only
+the body proves who calls (`Context.prefetch`), or policies may ask for what it says (`authorise.IN_BODY`).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from auth.identity import Verified
 from auth.store import CredentialStore
 from auth.verify import verify
 from backends.base import Doc, Multipart, Versioned
@@ -25,9 +27,10 @@ from gateway import cors, payment, sts
 from gateway.authorise import authorise, told
 from gateway.background import Task
 from gateway.body import ClientDisconnected
-from gateway.context import NO_BUCKET, Context, Level, Services
+from gateway.context import NO_BUCKET, Context, Level, Operation, Services
 from gateway.encryption.keyring import KeyRing
 from gateway.errors import InternalError, S3Error
+from gateway.handlers.bucket import missing
 from gateway.lifecycle import task as lifecycle
 from gateway.operations import resolve
 from gateway.options import AppOptions
@@ -90,8 +93,10 @@ class App:
         log = self.services.server_log
         noted = log is not None and log.concerns(scope)
         answered = time.time_ns() if noted else 0
-        with contextlib.suppress(ConnectionError):  # the client left; there is nobody to tell
+        try:
             await send_reply(reply, request_id, scope, send, self.services.chunk_bytes)
+        except ConnectionError as error:  # the client left; there is nobody to tell
+            logger.debug("%s was not answered: %s", request_id, error)
         if log is not None and noted:
             await log.note(scope, Ending(request_id, code, reply, answered, time.time_ns()))
 
@@ -122,8 +127,37 @@ class App:
         if internal is not None and request.method in _SAFE and not _is_signed(request):
             return await internal(request)
         operation = resolve(request)
+        verified = self._verified(request, operation)
+        if verified.presigned and verified.scheme == "v4":
+            request.adopt_parameters()
+        bucket = NO_BUCKET
+        if operation.level is not Level.SERVICE and operation.name != "CreateBucket":
+            try:
+                bucket = await services.backend.head_bucket(request.bucket)
+            except S3Error as error:
+                raise missing(error, request.bucket) from None
+        context = Context(request, operation, verified, services, bucket)
+        if Doc.LOGGING in bucket.docs and services.server_log is not None:
+            services.server_log.begin(context)
+        if verified.body.deferred is not None and not operation.streams:
+            await context.prefetch()  # before that nobody is known, and nothing is told of anybody's rights
+        if not operation.form:
+            await authorise(context)
+        payable = Doc.REQUEST_PAYMENT in bucket.docs and not operation.form
+        if payable:
+            payment.check(context)
         try:
-            verified = verify(
+            reply = await operation.handler(context)
+        except S3Error as error:
+            raise await told(context, error) from None
+        if payable:
+            reply.headers |= payment.headers(context)
+        return reply
+
+    def _verified(self, request: Request, operation: Operation) -> Verified:
+        services = self.services
+        try:
+            return verify(
                 request,
                 self.credentials.lookup,
                 region=services.region,
@@ -134,28 +168,6 @@ class App:
             if services.server_log is not None and request.bucket:
                 services.server_log.begin(Context(request, operation, NOBODY, services))
             raise
-        if verified.presigned and verified.scheme == "v4":
-            request.adopt_parameters()
-        bucket = NO_BUCKET
-        if operation.level is not Level.SERVICE and operation.name != "CreateBucket":
-            bucket = await services.backend.head_bucket(request.bucket)
-        context = Context(request, operation, verified, services, bucket)
-        if Doc.LOGGING in bucket.docs and services.server_log is not None:
-            services.server_log.begin(context)
-        if not operation.form:
-            await authorise(context)
-        payable = Doc.REQUEST_PAYMENT in bucket.docs and not operation.form
-        if payable:
-            payment.check(context)
-        if verified.body.deferred is not None and not operation.streams:
-            await context.prefetch()
-        try:
-            reply = await operation.handler(context)
-        except S3Error as error:
-            raise await told(context, error) from None
-        if payable:
-            reply.headers |= payment.headers(context)
-        return reply
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

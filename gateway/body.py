@@ -305,8 +305,9 @@ class Body:
     def _verify_md5(self) -> None:
         if self._md5 is None or self._md5 == self._digests.md5:
             return
-        expected, found = (b64encode(digest).decode() for digest in (self._md5, self._digests.md5))
-        raise BadDigest(ExpectedDigest=expected, CalculatedDigest=found)
+        # One in hexadecimal, one in Base64: so AWS tells them.
+        found = b64encode(self._digests.md5).decode()
+        raise BadDigest(ExpectedDigest=self._md5.hex(), CalculatedDigest=found)
 
     def _verify_checksum(self, trailer: str | None) -> Checksum | None:
         expected, found = self._expected, self._digests.checksum

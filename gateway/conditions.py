@@ -37,6 +37,14 @@ def parse_range(value: str) -> ByteRange | None:
     return ByteRange(first, last)
 
 
+def parse_if_range(value: str) -> Conditions:
+    """`If-Range`: the ETag, or the very time of modification, with which a range counts. A weak ETag matches nothing."""
+    moment = parse_time(value)
+    if moment is not None:
+        return Conditions(if_modified_time=moment)
+    return Conditions(if_match=(value.strip().strip('"'),))
+
+
 class _Names(NamedTuple):
     """The headers of one family of conditions."""
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from auth.access import Anonymous
 from auth.accounts import Accounts, OneAccount
 from auth.identity import OWNER_ID, Identity, Verified
-from backends.base import MAX_PUT_BYTES, Backend, BucketInfo, Doc, Multipart, Ref, Versioned
+from backends.base import MAX_PUT_BYTES, Backend, BucketInfo, Doc, Multipart, ObjectInfo, Ref, Versioned
 from gateway.body import Body, Encryptor
 from gateway.checksums import ExpectedChecksum, content_md5, expected_checksum
 from gateway.errors import MissingContentLength, NotImplemented_
 from gateway.reply import Reply
 from gateway.request import Request
 from gateway.spool import Spool
+from gateway.unserved import reason
 
 if TYPE_CHECKING:
     from gateway.encryption.keyring import KeyRing
@@ -66,7 +67,8 @@ class Level(StrEnum):
 
 async def not_implemented(context: "Context") -> Reply:
     """Answer for an operation that nobody has built: a clear 501 instead of an effect that was not asked for."""
-    raise NotImplemented_(f"{context.operation.name} is not implemented.")
+    why = reason(context.operation.selector)
+    raise NotImplemented_(f"{context.operation.name} is not implemented{f': {why}' if why else ''}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Operation:
     streams: bool = False
     """The body is the object's: it is verified while it is stored."""
     versioned_action: str = ""
-    """The action where `versionId` names a version; empty: the same."""
+    """The action where `versionId` names a version; empty: there are no versions to name."""
     per_item: bool = False
     """The body names the objects: the handler asks for each of them."""
     form: bool = False
@@ -107,6 +109,8 @@ class Context:
     services: Services
     bucket: BucketInfo = NO_BUCKET
     prefetched: bytes | None = None
+    judged: ObjectInfo | None = None
+    """The object on which the decision hung that the request may go on."""
     audit: dict[str, str] = field(default_factory=dict)
     """What the server access log tells beyond request and reply: `key` (of a form), `acl` (`Yes`: only an ACL let it pass)."""
 

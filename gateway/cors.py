@@ -20,6 +20,8 @@ from gateway.request import Request
 VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 _METHOD = "access-control-request-method"
 _HEADERS = "access-control-request-headers"
+MAX_NAMES = 100
+"""Headers that one request may ask for: each is compared with each that is allowed."""
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_ALLOWED = (
     "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / "
@@ -29,7 +31,7 @@ _NOT_ALLOWED = (
 
 async def preflight(request: Request, backend: Backend) -> Reply:
     """Answer OPTIONS of a bucket or object, whoever asks. Raises BadRequest, AccessForbidden."""
-    if "origin" not in request.headers:
+    if not request.headers.get("origin"):
         raise BadRequest("Insufficient information. Origin request header needed.")
     found = allowed_headers(await _configuration(request, backend), request)
     if found is None:
@@ -64,9 +66,9 @@ def allowed_headers(configuration: Cors, request: Request) -> dict[str, str] | N
 
 
 def requested_headers(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The names in Access-Control-Request-Headers, in lower case."""
+    """The names in Access-Control-Request-Headers, in lower case, each once."""
     value = headers.get(_HEADERS, "").lower()
-    return tuple(name for name in (name.strip() for name in value.split(",")) if name)
+    return tuple(dict.fromkeys(name for name in (name.strip() for name in value.split(",")) if name))
 
 
 def matches(pattern: str, value: str) -> bool:
@@ -83,6 +85,8 @@ def _matching_origin(rule: Rule, origin: str) -> str | None:
 
 def _allows(rule: Rule, wanted: tuple[str, ...]) -> bool:
     """Whether each name, which must be one, is allowed: what is allowed is written into the answer."""
+    if len(wanted) > MAX_NAMES:
+        return False
     patterns = [pattern.lower() for pattern in rule.headers] if wanted else []
     return all(
         _TOKEN.fullmatch(name) and any(matches(pattern, name) for pattern in patterns) for name in wanted

@@ -5,6 +5,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from backends.base import ChecksumType, Conditions, Content, Doc, ObjectInfo, UploadInfo, Write
 from gateway import acls
@@ -46,16 +47,33 @@ _STORAGE_CLASSES = frozenset(
 """Labels that change nothing for a reader. Archive classes need a restore, which there is not."""
 
 # What would have to be enforced: refused rather than ignored.
-_REFUSED = frozenset({"x-amz-write-offset-bytes"})
+_EVENT_HOLD = "x-amz-object-lock-event-hold"
+_REFUSED = frozenset(
+    {
+        "x-amz-write-offset-bytes",
+        _EVENT_HOLD,
+        f"{_EVENT_HOLD}-duration-days",
+        f"{_EVENT_HOLD}-duration-years",
+    }
+)
 
 _OVERRIDES = {f"response-{name}": name for name in SYSTEM_HEADERS}
 
 
 def refuse_unsupported(headers: Mapping[str, str]) -> None:
     """Raise NotImplemented for a header whose promise nobody would keep."""
-    refused = _REFUSED.intersection(headers)
-    if refused:
-        raise NotImplemented_(Header=min(refused))
+    if not _REFUSED.isdisjoint(headers):
+        raise NotImplemented_(Header=min(_REFUSED.intersection(headers)))
+
+
+def refuse_version(request: Request) -> None:
+    """Raise InvalidArgument where a write names a version: it always makes its own."""
+    if "versionId" in request.params:
+        raise InvalidArgument(
+            "This operation does not accept a version-id.",
+            ArgumentName="versionId",
+            ArgumentValue=request.params["versionId"][:256],
+        )
 
 
 def write_of(
@@ -68,6 +86,7 @@ def write_of(
     """What a PUT, copy or multipart upload keeps beside its bytes. Raises for what is wrong, too large or unsupported."""
     headers = context.request.headers
     refuse_unsupported(headers)
+    refuse_version(context.request)
     storage_class = headers.get("x-amz-storage-class", "STANDARD")
     if storage_class not in _STORAGE_CLASSES:
         raise InvalidStorageClass(StorageClassRequested=storage_class)
@@ -84,9 +103,16 @@ def write_of(
     )
 
 
+_DOCUMENTS = frozenset({"x-amz-tagging", *acls.HEADERS, *object_lock.HEADERS})
+"""The headers that ask for a document."""
+
+
 def _documents(context: Context, owner: str) -> dict[Doc, str]:
     """The documents that a new object begins with: ACL, tags, lock."""
-    headers, docs = context.request.headers, {}
+    headers = context.request.headers
+    docs: dict[Doc, str] = {}
+    if _DOCUMENTS.isdisjoint(headers) and Doc.OBJECT_LOCK not in context.bucket.docs:  # the usual case
+        return docs
     acl = acls.for_object(context, owner)
     if acl is not None:
         docs[Doc.ACL] = acl
@@ -98,19 +124,20 @@ def _documents(context: Context, owner: str) -> dict[Doc, str]:
 
 
 def system_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """The system metadata to keep. `aws-chunked` is a framing of the transfer, never part of the object.
-
-    Raises InvalidRedirectLocation.
-    """
-    kept = {name: headers[name] for name in SYSTEM_HEADERS if name in headers}
-    if "content-encoding" in kept:
-        codings = [coding.strip() for coding in kept.pop("content-encoding").split(",")]
-        rest = ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
-        if rest:
-            kept["content-encoding"] = rest
+    """The system metadata to keep; an empty header says nothing. Raises InvalidRedirectLocation."""
+    kept = {name: value for name in SYSTEM_HEADERS if (value := headers.get(name))}
+    if "aws-chunked" in kept.get("content-encoding", "").lower():
+        rest = _without_framing(kept.pop("content-encoding"))
+        kept |= {"content-encoding": rest} if rest else {}
     if REDIRECT_LOCATION in headers:
         kept[REDIRECT_LOCATION] = _redirect_location(headers[REDIRECT_LOCATION])
     return kept
+
+
+def _without_framing(encoding: str) -> str:
+    """A Content-Encoding without `aws-chunked`, which is a framing of the transfer and never part of the object."""
+    codings = [coding.strip() for coding in encoding.split(",")]
+    return ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
 
 
 def _redirect_location(value: str) -> str:
@@ -181,8 +208,10 @@ def object_headers(content: Content, context: Context) -> dict[str, str]:
     }
     for name, value in info.user.items():
         headers[USER_PREFIX + name] = value
-    if info.version is not None or context.bucket.docs:
+    docs = context.bucket.docs
+    if Doc.VERSIONING in docs:
         headers |= version_headers(context, info)
+    if Doc.LIFECYCLE in docs:
         headers |= expiration_headers(context, info)
     if info.docs:
         headers |= document_headers(info.docs)
@@ -192,8 +221,8 @@ def object_headers(content: Content, context: Context) -> dict[str, str]:
         headers["content-range"] = f"bytes {span.offset}-{span.offset + span.length - 1}/{info.size}"
     if info.parts and "partNumber" in request.params:
         headers["x-amz-mp-parts-count"] = str(len(info.parts))
-    if info.checksum and not _is_portion(info, request) and _wants_checksum(request):
-        headers |= checksum_headers(info)
+    if info.checksum and _wants_checksum(request):
+        headers |= _checksum_of_portion(info, request)
     return headers
 
 
@@ -208,14 +237,21 @@ def checksum_headers(info: ObjectInfo) -> dict[str, str]:
 
 
 def overrides(request: Request) -> dict[str, str]:
-    """`response-*` parameters as headers. Raises InvalidArgument for a line break in one."""
+    """`response-*` parameters as headers. Raises InvalidArgument for an unknown one, and for a line break in one."""
     found = {}
-    for parameter, name in _OVERRIDES.items():
-        value = request.params.get(parameter)
-        if value is not None:
-            if any(ord(char) < 32 or ord(char) == 127 for char in value):
-                raise InvalidArgument(ArgumentName=parameter)
-            found[name] = value.encode().decode("latin-1")
+    for parameter, value in request.params.items():
+        if not parameter.startswith("response-"):
+            continue
+        if parameter not in _OVERRIDES:
+            raise InvalidArgument(
+                f"{parameter} is not in the set of overridable response headers. "
+                "Please refer to the S3 API documentation for a complete list of overridable response headers.",
+                ArgumentName=parameter,
+                ArgumentValue=value[:256],
+            )
+        if any(ord(char) < 32 or ord(char) == 127 for char in value):
+            raise InvalidArgument(ArgumentName=parameter)
+        found[_OVERRIDES[parameter]] = value.encode().decode("latin-1")
     return found
 
 
@@ -224,6 +260,18 @@ def _wants_checksum(request: Request) -> bool:
     return mode.upper() == "ENABLED"
 
 
-def _is_portion(info: ObjectInfo, request: Request) -> bool:
-    """Not the whole object, whose checksum would fail the client's check. Part 1 of a plain object is all of it."""
-    return "range" in request.headers or ("partNumber" in request.params and bool(info.parts))
+def _checksum_of_portion(info: ObjectInfo, request: Request) -> dict[str, str]:
+    """The checksum of what a GET answers: of the object, of the part that is asked for, or none.
+
+    A checksum of other bytes would fail the client's check. Part 1 of a plain object is all of it.
+    """
+    if "range" in request.headers:
+        return {}
+    if "partNumber" not in request.params or not info.parts or info.checksum is None:
+        return checksum_headers(info)
+    if info.checksum.type is ChecksumType.FULL_OBJECT:
+        return checksum_headers(info) if len(info.parts) == 1 else {}
+    part = info.parts[int(request.params["partNumber"]) - 1]
+    if part.checksum is None:
+        return {}
+    return checksum_headers(replace(info, checksum=replace(info.checksum, value=part.checksum)))

@@ -8,12 +8,15 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 """
 
 import ipaddress
+import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from urllib.parse import unquote
 
+from auth.checks import moment
 from auth.identity import Verified
-from gateway.request import Request
+from gateway.request import TLS, Request
 
 Keys = dict[str, tuple[str, ...]]
 
@@ -28,7 +31,6 @@ _FROM_HEADERS = {
     "user-agent": "aws:useragent",
     "x-amz-acl": "s3:x-amz-acl",
     "x-amz-content-sha256": "s3:x-amz-content-sha256",
-    "x-amz-copy-source": "s3:x-amz-copy-source",
     "x-amz-grant-full-control": "s3:x-amz-grant-full-control",
     "x-amz-grant-read": "s3:x-amz-grant-read",
     "x-amz-grant-read-acp": "s3:x-amz-grant-read-acp",
@@ -48,6 +50,17 @@ _FROM_HEADERS = {
     "if-none-match": "s3:if-none-match",
 }
 _SIGNATURES = {"v4": "AWS4-HMAC-SHA256", "v2": "AWS"}
+_UNTIL = "x-amz-object-lock-retain-until-date"
+_DAY_MS = 86_400_000
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999, the last one that a date can tell."""
+_CREATING = frozenset({"CompleteMultipartUpload", "CopyObject", "PostObject", "PutObject", "RenameObject"})
+"""Operations after which there is an object; those of an upload before its end make none."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def request_keys(request: Request, verified: Verified, trusted_proxies: Sequence[str]) -> Keys:
@@ -57,13 +70,16 @@ def request_keys(request: Request, verified: Verified, trusted_proxies: Sequence
         "aws:currenttime": (datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),),
         "aws:epochtime": (str(int(now)),),
         "aws:securetransport": (str(is_secure(request, trusted_proxies)).lower(),),
+        "aws:viaawsservice": ("false",),
     }
     address = source_ip(request, trusted_proxies)
     if address:
         keys["aws:sourceip"] = (address,)
     keys |= {key: (request.headers[name],) for name, key in _FROM_HEADERS.items() if name in request.headers}
     keys |= {key: (request.params[name],) for name, key in _FROM_QUERY.items() if name in request.params}
+    keys |= _tls_keys(request) | _retention_keys_of(request) | _copy_keys(request)
     if not verified.identity.anonymous:
+        keys |= _age_keys(request, verified, now)
         keys["s3:authtype"] = ("REST-QUERY-STRING" if verified.presigned else "REST-HEADER",)
         keys["s3:signatureversion"] = (_SIGNATURES.get(verified.scheme, verified.scheme),)
     return keys
@@ -76,6 +92,66 @@ def tag_keys(existing: Mapping[str, str] | None, requested: Mapping[str, str] | 
     if requested is not None:
         keys["s3:requestobjecttagkeys"] = tuple(requested)
     return keys
+
+
+def resource_keys(account: str, region: str) -> Keys:
+    """The keys of what the request is about: the number of the bucket's account, the region."""
+    return {
+        "aws:requestedregion": (region,),
+        "aws:resourceaccount": (account,),
+        "s3:resourceaccount": (account,),
+    }
+
+
+def creation_keys(operation: str) -> Keys:
+    """Whether an operation that needs s3:PutObject makes an object."""
+    return {"s3:objectcreationoperation": (str(operation in _CREATING).lower(),)}
+
+
+def retention_keys(mode: str, until: int) -> Keys:
+    """The keys of a retention until a time in ms since 1970."""
+    date = datetime.fromtimestamp(min(until // 1000, _LAST_SECOND), UTC)
+    return {
+        "s3:object-lock-mode": (mode,),
+        "s3:object-lock-retain-until-date": (date.strftime("%Y-%m-%dT%H:%M:%SZ"),),
+    } | _remaining(until)
+
+
+def _copy_keys(request: Request) -> Keys:
+    """What is copied, in one spelling (`bucket/key`): else a rule could be passed by writing `/bucket/%6Bey`."""
+    source = request.headers.get("x-amz-copy-source")
+    return {} if source is None else {"s3:x-amz-copy-source": (unquote(source).removeprefix("/"),)}
+
+
+def _remaining(until: float) -> Keys:
+    """The days of a retention until a time in ms since 1970, one that has begun counting whole."""
+    return {"s3:object-lock-remaining-retention-days": (str(math.ceil((until - now_ms()) / _DAY_MS)),)}
+
+
+def _retention_keys_of(request: Request) -> Keys:
+    """How long a write wants its object retained. A date that is none is refused where it is read."""
+    try:
+        until = datetime.fromisoformat(request.headers.get(_UNTIL, ""))
+        return _remaining((until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return {}
+
+
+def _age_keys(request: Request, verified: Verified, now: float) -> Keys:
+    """How old the signature is, in ms, where a date was signed: not in a URL by version 2, nor with a form."""
+    headers, text = request.headers, ""
+    if verified.presigned:
+        text = request.params.get("X-Amz-Date", "") if verified.scheme == "v4" else ""
+    elif "authorization" in headers:
+        text = headers.get("x-amz-date") or headers.get("date", "")
+    signed = moment(text) if 0 < len(text) <= 64 else None
+    return {} if signed is None else {"s3:signatureage": (str(max(0, int((now - signed.seconds) * 1000))),)}
+
+
+def _tls_keys(request: Request) -> Keys:
+    """The version of TLS that the client speaks with us."""
+    _, version, _ = request.scope.get("extensions", {}).get(TLS) or ("", "", 0)
+    return {"s3:tlsversion": (version.removeprefix("TLSv"),)} if version else {}
 
 
 def source_ip(request: Request, trusted_proxies: Sequence[str]) -> str:

@@ -154,9 +154,21 @@ def decode_path(path: str) -> tuple[str, str]:
     return _decode(bucket), decode_key(key)
 
 
+def decode_source(raw: str) -> tuple[str, str]:
+    """The path of `x-amz-copy-source` → bucket and key. It is encoded as a whole: slashes may be, and `+` is a blank.
+
+    Raises InvalidURI, KeyTooLongError.
+    """
+    bucket, _, key = _decode(raw, plus=True).removeprefix("/").partition("/")
+    return bucket, _checked_key(key)
+
+
 def decode_key(raw: str) -> str:
     """An encoded key → the key. Raises InvalidURI (bad UTF-8, NUL), KeyTooLongError (over 1,024 bytes)."""
-    key = _decode(raw)
+    return _checked_key(_decode(raw))
+
+
+def _checked_key(key: str) -> str:
     size = len(key) if key.isascii() else len(key.encode())
     if size > MAX_KEY_BYTES:
         raise KeyTooLongError(Size=size, MaxSizeAllowed=MAX_KEY_BYTES)

@@ -261,4 +261,5 @@ def read_create_bucket(data: bytes) -> tuple[str | None, list[Element]]:
     top = parse(data, "CreateBucketConfiguration")
     if {child.name for child in top.children} - {"LocationConstraint", "Tags"}:
         raise NotImplemented_()
-    return (text(top, "LocationConstraint") or "").strip() or None, children(top, "Tags")
+    location = text(top, "LocationConstraint")
+    return None if location is None else location.strip(), children(top, "Tags")

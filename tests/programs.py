@@ -4,12 +4,43 @@ import os
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness import KEY, REGION, SECRET, Gateway, boto, clean_environment, tool
+from harness import KEY, REGION, SECRET, Gateway, boto, clean_environment, running, tool
+from webhooks import Webhook, webhook
 
 SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Featured:
+    """A gateway with everything that needs its configuration: a webhook, a KMS key, websites, logs at once."""
+
+    gateway: Gateway
+    hook: Webhook
+
+    arn = "arn:aws:sqs:us-east-1:000000000000:hook"
+    kms_key = "mine"
+    website_domain = "web.example"
+
+
+@contextmanager
+def featured(directory: Path) -> Iterator[Featured]:
+    """Such a gateway for the time of a `with`."""
+    with webhook() as hook:
+        settings = {
+            "notifications.targets.hook": {"url": hook.url},
+            "encryption": {"key_file": str(directory / "keys.jsonl")},
+            "website": {"domains": [Featured.website_domain]},
+            "logging": {"flush_seconds": 0.2},
+        }
+        with running(directory, settings=settings) as gateway:
+            made = gateway.command("keys", "add", "--id", Featured.kms_key)
+            assert made.returncode == 0, made.stderr
+            yield Featured(gateway, hook)
 
 
 class Program:
@@ -89,12 +120,13 @@ class AwsCli(Program):
 
 
 class Mc(Program):
-    """MinIO's client; the alias `gw` names the gateway."""
+    """MinIO's client; the alias `gw` names the gateway. `keys`: key and secret, and perhaps a session's token."""
 
     name = "mc"
+    keys = f"{KEY}:{SECRET}"
 
     def environment(self) -> dict[str, str]:
-        host = self.gateway.url.replace("://", f"://{KEY}:{SECRET}@")
+        host = self.gateway.url.replace("://", f"://{self.keys}@")
         return {"MC_HOST_gw": host, "MC_CONFIG_DIR": str(self.home / "mc"), "MC_DISABLE_PAGER": "1"}
 
     def options(self) -> Sequence[str]:

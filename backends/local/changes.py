@@ -50,13 +50,13 @@ from backends.versions import (
     next_seq,
     no_rename,
     no_such_version,
+    not_empty,
     seq_of,
     source_is_marker,
 )
 from gateway.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
-    BucketNotEmpty,
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
@@ -122,10 +122,10 @@ class SqliteChanges:
 
     def delete_bucket(self, name: str) -> None:
         """See `Changes.delete_bucket`."""
-        bucket, _ = self._bucket(name)
+        bucket, docs = self._bucket(name)
         for table in ("objects", "versions"):
             if self._execute(f"SELECT 1 FROM {table} WHERE bucket = ? LIMIT 1", (bucket,)).fetchone():  # noqa: S608
-                raise BucketNotEmpty(BucketName=name)
+                raise not_empty(name, docs)
         uploads = self._execute("SELECT upload FROM uploads WHERE bucket = ?", (bucket,)).fetchall()
         for (upload,) in uploads:
             self._drop_parts(upload)

@@ -42,6 +42,10 @@ EMPTY: Mapping[str, str] = MappingProxyType({})
 NO_DOCS: Mapping[Doc, str] = MappingProxyType({})
 
 
+_TYPES: Mapping[str, ChecksumType] = {kind.value: kind for kind in ChecksumType}
+"""A dictionary of our own: calling the enum costs five times as much."""
+
+
 class Record(NamedTuple):
     """An object as it is stored, with its body's place. JSON columns are parsed when somebody asks.
 
@@ -98,7 +102,7 @@ class Record(NamedTuple):
         assert self.checksum is not None
         assert self.checksum_algorithm is not None
         assert self.checksum_type is not None
-        return Checksum(self.checksum_algorithm, self.checksum, ChecksumType(self.checksum_type))
+        return Checksum(self.checksum_algorithm, self.checksum, _TYPES[self.checksum_type])
 
 
 class Segments(NamedTuple):

@@ -14,6 +14,7 @@ def encode_write(write: Write) -> str:
             "docs": dict(write.docs),
             "storage_class": write.storage_class,
             "owner": write.owner,
+            "initiator": write.initiator,
             "checksum_algorithm": write.checksum_algorithm,
             "checksum_type": write.checksum_type,
         },
@@ -32,6 +33,7 @@ def decode_write(text: str) -> Write:
         docs={Doc(name): content for name, content in values["docs"].items()},
         storage_class=values["storage_class"],
         owner=values.get("owner", ""),  # schema 1 had none
+        initiator=values.get("initiator", ""),
         checksum_algorithm=values["checksum_algorithm"],
         checksum_type=kind and ChecksumType(kind),
     )

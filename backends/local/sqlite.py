@@ -18,7 +18,8 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, starmap
 from time import monotonic
 from typing import NamedTuple
@@ -64,12 +65,11 @@ CHECKPOINT_PAGES = 1000
 WAL_KEEP_BYTES = 64 * 1024 * 1024
 """A log that grew beyond this is cut when it is reused."""
 
-_BUCKET = "(SELECT id FROM buckets WHERE name = ?)"
 _COLUMNS = (
     "o.version, o.seq, o.owner, o.size, o.etag, o.modified, o.storage_class, o.checksum_algorithm, o.checksum_type,"
     " o.checksum, o.headers, o.user, o.docs, o.upload, o.body, b.file, b.segments"
 )
-_OBJECT = f" FROM objects o JOIN bodies b ON b.id = o.body WHERE o.bucket = {_BUCKET} AND o.key = ?"
+_OBJECT = " FROM objects o JOIN bodies b ON b.id = o.body WHERE o.bucket = ? AND o.key = ?"
 FIND = f"SELECT {_COLUMNS}{_OBJECT}"
 FIND_DATA = f"SELECT {_COLUMNS}, b.data{_OBJECT}"
 TARGET = (
@@ -217,7 +217,8 @@ class Reader:
         """See `Index.find`."""
         if ref.version is not None:
             return self._find_version(ref, ref.version)
-        row = self._execute(FIND_DATA if data else FIND, (ref.bucket, ref.key)).fetchone()
+        number = self._known(ref.bucket).number
+        row = self._execute(FIND_DATA if data else FIND, (number, ref.key)).fetchone()
         if row is None:
             raise self._missing(ref)
         return Record(*row)
@@ -256,7 +257,7 @@ class Reader:
         limit = query.limit + 1 if query.limit else 0
         rows = self._execute(_SCAN_PAGE, (number, start, stop, limit)).fetchall()
         more = len(rows) > query.limit
-        entries = list(map(Entry._make, rows[: query.limit]))
+        entries = list(map(_entry, rows[: query.limit]))
         return Page(entries, (), entries[-1].key if more else "")
 
     def versions(self, bucket: str, query: VersionQuery) -> VersionPage:
@@ -334,7 +335,7 @@ class Reader:
             listing.walk(seek(start), seek, query.prefix, query.delimiter), query.limit
         )
         return Page(
-            [Entry._make(item.row) for item in items if item.row is not None],
+            [_entry(item.row) for item in items if item.row is not None],
             [item.name for item in items if item.row is None],
             items[-1].name if more else "",
         )
@@ -355,6 +356,10 @@ class Reader:
         if row is None:
             raise NoSuchBucket(BucketName=name)
         return _Known(row[0], _bucket(name, *row[1:]))
+
+
+_entry: Callable[[listing.Row], Entry] = partial(tuple.__new__, Entry)
+"""A row as an entry; what `Entry._make` does, without its Python: a page has a thousand of them."""
 
 
 def _bucket(name: str, created: int, docs: str | None, owner: str) -> BucketInfo:

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Self, TypeVar
 
 from backends.base import (
+    PLAIN,
+    WHOLE,
     BucketInfo,
     BucketPage,
     BucketQuery,
@@ -54,7 +56,7 @@ from gateway.errors import InternalError
 
 T = TypeVar("T")
 
-WHOLE, PLAIN, PLAIN_COPY, PLAIN_DELETE, PLAIN_BUCKET = Read(), Write(), Copy(), Delete(), NewBucket()
+PLAIN_COPY, PLAIN_DELETE, PLAIN_BUCKET = Copy(), Delete(), NewBucket()
 
 INLINE_BYTES = 64 * 1024
 """Bodies up to this size lie in the index, where a write costs a quarter of a file's (16 KiB: a seventh; 128 KiB:
@@ -138,9 +140,12 @@ class LocalBackend:
             info = record.info(ref.key)
             check_read(how.conditions, info)
             span = resolve(how, info)
-            # The file of an object that is replaced right now may go between the row and the open.
-            with contextlib.suppress(FileNotFoundError):
+            try:  # dearer in words and cheaper in time than `suppress`
                 return self._content(record, info, span)
+            except (
+                FileNotFoundError
+            ):  # the file of an object that is replaced went between the row and the open
+                continue
         log.error("a body of %r is missing; run fsck", ref)
         raise InternalError()
 

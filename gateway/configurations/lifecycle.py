@@ -43,6 +43,7 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 _PREDICATES = ("Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
 _TRANSITIONS = ("Transition", "NoncurrentVersionTransition")
+_TIERS = ("STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
 _ACTIONS = ("Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
 _SCHEMA: Mapping[str, Sequence[str]] = {
     "LifecycleConfiguration": ("Rule",),
@@ -122,12 +123,12 @@ def read(data: bytes, context: Context) -> str:
         raise InvalidRequest("At least one lifecycle rule must be specified.")
     if len(rules) > MAX_RULES:
         raise InvalidRequest("The number of lifecycle rules must not exceed the allowed limit of 1000 rules.")
-    if any(child.name in _TRANSITIONS for rule in rules for child in rule.children):
-        raise NotImplemented_("Transitions are not implemented: there is one storage tier.")
     for rule in rules:
         _name(rule)
     _check_forms(rules)
     _check_ids([_rule(rule).id for rule in rules])
+    if any(child.name in _TRANSITIONS for rule in rules for child in rule.children):
+        raise NotImplemented_("Transitions are not implemented: there is one storage tier.")
     return f"{_minimum_size(context)}\n{_document(top)}"
 
 
@@ -218,8 +219,11 @@ def _rule(element: xml.Element) -> Rule:
     if status not in ("Enabled", "Disabled"):
         raise MalformedXML()
     parts = {child.name: child for child in element.children}
-    if parts.keys().isdisjoint(_ACTIONS):
+    if parts.keys().isdisjoint((*_ACTIONS, *_TRANSITIONS)):
         raise InvalidRequest("At least one action needs to be specified in a rule")
+    for child in element.children:
+        if child.name in _TRANSITIONS:
+            _check_transition(child)
     found = _filter(parts["Filter"]) if "Filter" in parts else Filter(_prefix(element))
     days, date, expired_marker = _expiration(parts.get("Expiration"), found)
     noncurrent_days, newer = _noncurrent(parts.get("NoncurrentVersionExpiration"), "Filter" in parts)
@@ -331,6 +335,20 @@ def _noncurrent(element: xml.Element | None, modern: bool) -> tuple[int | None, 
             f"'NewerNoncurrentVersions' for {action} action must be an integer between 1 and {_MAX_NEWER}"
         )
     return days, newer
+
+
+def _check_transition(element: xml.Element) -> None:
+    """Raise what is wrong with a transition, so that only a right one is told to be not implemented."""
+    if xml.text(element, "StorageClass") not in _TIERS:
+        raise MalformedXML()
+    name = "Days" if element.name == "Transition" else "NoncurrentDays"
+    days, date = _number(element, name), _date(xml.text(element, "Date"))
+    if (days is None) == (date is None):
+        raise MalformedXML()
+    if days is not None and days < 0:
+        raise InvalidArgument(
+            f"'{name}' for {element.name} action must be nonnegative", ArgumentName=name, ArgumentValue=days
+        )
 
 
 def _abort(element: xml.Element | None, found: Filter) -> int | None:

@@ -142,10 +142,10 @@ def show(notification: Notification) -> str:
 
 
 def _shown(rule: Rule) -> xml.Markup:
-    # AWS answers the names of filter rules with a capital, however they were put.
+    # In lower case, as S3's model has them; mc finds a rule again only so. (AWS itself answers them with a capital.)
     filters = [
         xml.element("FilterRule", xml.element("Name", name), xml.element("Value", value))
-        for name, value in (("Prefix", rule.prefix), ("Suffix", rule.suffix))
+        for name, value in (("prefix", rule.prefix), ("suffix", rule.suffix))
         if value
     ]
     return xml.element(

@@ -71,9 +71,9 @@ def _read_rule(rules: list[xml.Element]) -> tuple[str, str, int]:
         raise MalformedXML()
     number, most = int(found[unit]), _MOST_DAYS if unit == "Days" else _MOST_YEARS
     if number <= 0:
-        raise InvalidArgument("Default retention period must be a positive integer value.")
+        raise InvalidArgument("Default retention period must be a positive integer value.", ArgumentName=unit)
     if number > most:
-        raise InvalidArgument("Default retention period too large.")
+        raise InvalidArgument("Default retention period too large.", ArgumentName=unit)
     return found["Mode"], unit, number
 
 
@@ -98,7 +98,7 @@ def lock_documents(headers: Mapping[str, str], bucket: Mapping[Doc, str], now: i
     docs = _asked(headers, now)
     if configuration is None:
         if docs != {Doc.LEGAL_HOLD: "OFF"}:
-            raise InvalidRequest("Bucket is missing Object Lock Configuration")
+            raise InvalidRequest("Bucket is missing ObjectLockConfiguration")
         return {}
     default = load(configuration)
     if default is not None and Doc.RETENTION not in docs:

@@ -8,7 +8,7 @@ import functools
 from auth.access import PublicAccessBlock
 from gateway import xml
 from gateway.context import Context
-from gateway.errors import MalformedXML
+from gateway.errors import InvalidRequest, MalformedXML
 
 _FIELDS = {
     "BlockPublicAcls": "block_public_acls",
@@ -20,14 +20,12 @@ NOTHING_BLOCKED = PublicAccessBlock()
 
 
 def read(data: bytes, _: Context) -> str:
-    """The document to keep. Raises MalformedXML."""
+    """The document to keep. Raises MalformedXML, InvalidRequest (nothing is said)."""
     found = xml.fields(xml.parse(data, "PublicAccessBlockConfiguration"))
-    if (
-        not found
-        or found.keys() - _FIELDS
-        or any(value.lower() not in ("true", "false") for value in found.values())
-    ):
+    if found.keys() - _FIELDS or any(value.lower() not in ("true", "false") for value in found.values()):
         raise MalformedXML()
+    if not found:
+        raise InvalidRequest("Must specify at least one configuration.")
     return xml.document(
         "PublicAccessBlockConfiguration",
         *(xml.element(name, found.get(name, "").lower() == "true") for name in _FIELDS),

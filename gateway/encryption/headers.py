@@ -176,6 +176,10 @@ def _checked_key(key: str, md5: str, names: tuple[str, ...]) -> CustomerKey:
     return CustomerKey(secret, md5)
 
 
+TOLD_IN = frozenset({SSE}).union(*_OF_THE_CUSTOMER.values())
+"""The headers that speak of encryption to a read."""
+
+
 def refuse_modes(headers: Mapping[str, str]) -> None:
     """Reads, parts and completions take what the object has; one that names a mode is refused. Raises InvalidArgument."""
     if SSE in headers:

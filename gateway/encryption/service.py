@@ -22,6 +22,8 @@ from gateway.encryption.headers import (
     OF_A_WRITE,
     OWN,
     SOURCE,
+    SSE,
+    TOLD_IN,
     CustomerKey,
     Wish,
     bucket_key_of,
@@ -164,15 +166,16 @@ def seal(context: Context, wish: Wish) -> Sealing:
 def sealing_of_part(context: Context, upload: UploadInfo) -> Sealing | None:
     """How a part of an upload is encrypted: as the upload is; a customer's key must come again.
 
-    Raises InvalidArgument, InvalidRequest.
+    A mode is refused unless it is the upload's own, which some clients repeat. Raises InvalidArgument, InvalidRequest.
     """
     headers, kept = context.request.headers, upload.write.docs.get(Doc.SSE)
-    refuse_modes(headers)
-    if kept is None:
+    record = read_record(kept) if kept is not None else None
+    if record is None or headers.get(SSE) != record_headers(record).get(SSE):
+        refuse_modes(headers)
+    if record is None:
         if has_customer_headers(headers):
             raise _not_requested()
         return None
-    record = read_record(kept)
     if record.mode is not Mode.CUSTOMER:
         if has_customer_headers(headers):
             raise _not_requested()
@@ -190,12 +193,12 @@ def sealing_of_part(context: Context, upload: UploadInfo) -> Sealing | None:
 
 
 async def check_completion(context: Context) -> None:
-    """A completion need not bring the customer's key again, but one that it brings must be right.
+    """A completion need not say again how the upload is encrypted, but what it says must be right: mc names the mode.
 
     Raises InvalidArgument, InvalidRequest.
     """
-    refuse_modes(context.request.headers)
-    if not has_customer_headers(context.request.headers):
+    headers = context.request.headers
+    if SSE not in headers and not has_customer_headers(headers):
         return
     try:
         upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
@@ -212,6 +215,8 @@ def opening_of(context: Context, info: ObjectInfo, *, source: bool = False) -> O
     Raises InvalidArgument, InvalidRequest (a customer's key is missing, or too many), AccessDenied (a wrong one).
     """
     headers, family = context.request.headers, SOURCE if source else OWN
+    if Doc.SSE not in info.docs and TOLD_IN.isdisjoint(headers):  # the usual case
+        return None
     if not source:
         refuse_modes(headers)
     kept = info.docs.get(Doc.SSE)

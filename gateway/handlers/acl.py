@@ -7,7 +7,7 @@ from gateway import acls
 from gateway.configurations.ownership import ENFORCED
 from gateway.context import Context
 from gateway.errors import AccessControlListNotSupported, MissingSecurityHeader, UnexpectedContent
-from gateway.handlers.parameters import object_ref
+from gateway.handlers.parameters import object_ref, subject
 from gateway.metadata import version_headers
 from gateway.reply import Reply
 
@@ -18,7 +18,7 @@ async def get_bucket_acl(context: Context) -> Reply:
 
 
 async def put_bucket_acl(context: Context) -> Reply:
-    """Replace the ACL of a bucket."""
+    """Replace the ACL of a bucket; where ACLs count nothing, not even by what changes nothing."""
     wanted = await _wanted(context, context.bucket_owner)
     await context.backend.put_doc(object_ref(context), Doc.ACL, acl.dump(wanted))
     return Reply(200)
@@ -39,7 +39,7 @@ async def get_object_acl(context: Context) -> Reply:
 
 async def put_object_acl(context: Context) -> Reply:
     """Replace the ACL of an object or a version."""
-    info = await _info(context)
+    info = await subject(context)
     wanted = await _wanted(context, info.owner or context.bucket_owner)
     await context.backend.put_doc(object_ref(context), Doc.ACL, acl.dump(wanted))
     await context.emit("s3:ObjectAcl:Put", info.key, etag=info.etag, version=info.version)
@@ -70,7 +70,8 @@ async def _wanted(context: Context, owner: str) -> Acl:
             "Your request was missing a required header", MissingHeaderName="x-amz-acl"
         )
     wanted = acls.of_headers(context, owner, context.bucket_owner) or acls.of_document(context, data, owner)
-    if _enforced(context) and wanted != acl.canned("private", context.bucket_owner, context.bucket_owner):
+    owners_own = acl.canned("private", context.bucket_owner, context.bucket_owner)
+    if _enforced(context) and (not context.request.key or wanted != owners_own):
         raise AccessControlListNotSupported()
     acls.check_public(context, wanted)
     return wanted

@@ -22,7 +22,7 @@ from backends.base import (
 )
 from backends.conditions import check_copy_source
 from gateway import payment, xml
-from gateway.authorise import is_owner, require
+from gateway.authorise import check_initiator, is_owner, require
 from gateway.body import Body
 from gateway.checksums import ALGORITHMS, ExpectedChecksum, unknown_algorithm
 from gateway.conditions import copy_source_conditions, iso_date, rename_source_conditions, write_conditions
@@ -44,6 +44,7 @@ from gateway.errors import (
     InvalidRequest,
     InvalidURI,
     MethodNotAllowed,
+    NoSuchKey,
     NotImplemented_,
     S3Error,
 )
@@ -58,7 +59,7 @@ from gateway.metadata import (
     write_of,
 )
 from gateway.reply import Reply, document
-from gateway.request import decode_key, decode_path
+from gateway.request import decode_key, decode_source
 from gateway.stream import payload_of
 
 _COPY_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
@@ -117,6 +118,7 @@ async def upload_part_copy(context: Context) -> Reply:
     number = part_number(context)
     source, _ = await _source(context)
     upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
+    check_initiator(context, upload)
     algorithm = upload.write.checksum_algorithm or "CRC64NVME"
     sealing = sealing_of_part(context, upload)
     content = await _open_source(context, source, _copy_range(context))
@@ -143,6 +145,8 @@ async def rename_object(context: Context) -> Reply:
     if unsupported:  # ignoring a condition would move what was not to be moved
         raise NotImplemented_(Header=min(unsupported))
     source = _rename_source(context)
+    for action in ("s3:GetObject", "s3:DeleteObject"):
+        await require(context, action, source)
     write = Write(conditions=write_conditions(headers))
     await context.backend.rename_object(source, context.ref, Copy(write, rename_source_conditions(headers)))
     await context.emit("s3:ObjectCreated:Copy", context.ref.key)
@@ -151,7 +155,7 @@ async def rename_object(context: Context) -> Reply:
 
 
 def copy_source(context: Context) -> Ref:
-    """`x-amz-copy-source`, decoded once and by the same rules as a request's path. Raises InvalidArgument.
+    """`x-amz-copy-source`, decoded once. Raises InvalidArgument.
 
     An encoded `?` belongs to the key; only a literal `?versionId=` names a version.
     """
@@ -159,11 +163,11 @@ def copy_source(context: Context) -> Ref:
     path, mark, version = value.rpartition("?versionId=")
     if not mark:
         path, version = value, ""
-    bucket, key = _decoded_source(path.removeprefix("/"), value)
-    if not bucket or not key:
-        raise _bad_source("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", value)
+    bucket, key = _decoded_source(path, value)
     if not is_legal(bucket):
         raise _bad_source("Invalid copy source bucket name", value)
+    if not key:
+        raise _bad_source("Invalid copy source object key", value)
     return Ref(bucket, key, version or None)
 
 
@@ -174,11 +178,14 @@ async def _source(context: Context) -> tuple[Ref, ObjectInfo]:
     expected = context.request.headers.get("x-amz-source-expected-bucket-owner")
     if expected is not None and not is_owner(context, expected, bucket):
         raise AccessDenied()
-    await require(context, "s3:GetObjectVersion" if asked.version else "s3:GetObject", asked, bucket)
-    payment.check(context, bucket)
+    action = "s3:GetObjectVersion" if asked.version else "s3:GetObject"
     try:
-        info = (await context.backend.head_object(asked)).info
+        judged = await require(context, action, asked, bucket)
+        payment.check(context, bucket)
+        info = judged or (await context.backend.head_object(asked)).info
     except S3Error as error:
+        if error.kind is NoSuchKey:  # told only to those who may list
+            await require(context, "s3:ListBucket", Ref(asked.bucket, ""), bucket)
         if error.kind is MethodNotAllowed:
             raise InvalidRequest(
                 "The source of a copy request may not specifically refer to a delete marker by version id."
@@ -219,7 +226,7 @@ def _decoded_source(path: str, value: str) -> tuple[str, str]:
     if _BAD_ESCAPE.search(path):
         raise _bad_source("Invalid copy source encoding", value)
     try:
-        return decode_path(path)
+        return decode_source(path)
     except S3Error as error:
         if error.kind is InvalidURI:
             raise _bad_source("Invalid copy source encoding", value) from None

@@ -20,8 +20,14 @@ from gateway.authorise import authorise
 from gateway.body import AsgiSource
 from gateway.configurations import tagging
 from gateway.context import Context
-from gateway.errors import InvalidArgument, InvalidRequest, MethodNotAllowed, NotImplemented_
-from gateway.form import Form, boundary_of
+from gateway.errors import (
+    InvalidArgument,
+    InvalidRequest,
+    MaxPostPreDataLengthExceeded,
+    MethodNotAllowed,
+    NotImplemented_,
+)
+from gateway.form import MAX_FIELDS_BYTES, Form, boundary_of
 from gateway.handlers.objects import put_object
 from gateway.handlers.parameters import object_url
 from gateway.metadata import SYSTEM_HEADERS, USER_PREFIX
@@ -58,6 +64,7 @@ _UNKNOWN_LENGTH = {"transfer-encoding": "chunked"}
 
 _STATUS = {"200": 200, "201": 201}
 _NO_CONTENT = 204
+_FILENAME = "${filename}"
 _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 
 
@@ -65,8 +72,7 @@ async def post_object(context: Context) -> Reply:
     """Store the file of a form, after all of the form was received and found right."""
     _check_unsigned(context)
     form = Form(AsgiSource(context.request.receive), boundary_of(context.header("content-type")))
-    raw, filename = await form.begin()
-    fields = {name: value.replace("${filename}", filename) for name, value in raw.items()}
+    fields = _expanded(*await form.begin())
     _check_key(fields)
     now = time.time()
     services = context.services
@@ -90,6 +96,14 @@ def _check_unsigned(context: Context) -> None:
         raise MethodNotAllowed(Method="POST", ResourceType="BUCKET")
     if context.verified.body != PLAIN:
         raise InvalidRequest("x-amz-content-sha256 is not supported with a form.")
+
+
+def _expanded(raw: Fields, filename: str) -> Fields:
+    """The fields with the file's name for `${filename}`. Raises MaxPostPreDataLengthExceeded, as if they had come so."""
+    added = sum(value.count(_FILENAME) for value in raw.values()) * len(filename)
+    if added > MAX_FIELDS_BYTES:
+        raise MaxPostPreDataLengthExceeded()
+    return {name: value.replace(_FILENAME, filename) for name, value in raw.items()}
 
 
 def _check_key(fields: Fields) -> None:

@@ -7,7 +7,7 @@ from gateway.authorise import may_bypass_governance
 from gateway.configurations import object_lock
 from gateway.context import Context
 from gateway.errors import MissingRequestBodyError, NoSuchObjectLockConfiguration
-from gateway.handlers.parameters import object_ref
+from gateway.handlers.parameters import object_ref, subject
 from gateway.reply import Reply, document
 
 
@@ -21,6 +21,7 @@ async def put_retention(context: Context) -> Reply:
     object_lock.require(context)
     ref = object_ref(context)
     retention = object_lock.read_retention_document(await _body(context), time.time_ns() // 1_000_000)
+    await subject(context)
     bypass = await may_bypass_governance(context, ref)
     await context.backend.put_doc(ref, Doc.RETENTION, retention, bypass_governance=bypass)
     return Reply(200)
@@ -34,9 +35,9 @@ async def get_legal_hold(context: Context) -> Reply:
 async def put_legal_hold(context: Context) -> Reply:
     """Put a version under legal hold, or lift it."""
     object_lock.require(context)
-    await context.backend.put_doc(
-        object_ref(context), Doc.LEGAL_HOLD, object_lock.read_hold_document(await _body(context))
-    )
+    hold = object_lock.read_hold_document(await _body(context))
+    await subject(context)
+    await context.backend.put_doc(object_ref(context), Doc.LEGAL_HOLD, hold)
     return Reply(200)
 
 
@@ -49,7 +50,7 @@ async def _body(context: Context) -> bytes:
 
 async def _kept(context: Context, doc: Doc) -> str:
     object_lock.require(context)
-    kept = (await context.backend.head_object(object_ref(context))).info.docs.get(doc)
+    kept = (await subject(context)).docs.get(doc)
     if kept is None:
         raise NoSuchObjectLockConfiguration(Key=context.request.key)
     return kept

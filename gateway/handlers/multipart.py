@@ -1,12 +1,14 @@
 """Multipart uploads: create, upload a part, list, complete, abort."""
 
 import re
+from dataclasses import replace
 
 from backends.base import (
     UNCONDITIONAL,
     Checksum,
     ChecksumType,
     Completion,
+    Doc,
     ObjectInfo,
     PartInfo,
     UploadInfo,
@@ -14,6 +16,7 @@ from backends.base import (
 )
 from backends.multipart import algorithm_of
 from gateway import acls, xml
+from gateway.authorise import check_initiator
 from gateway.checksums import (
     ALGORITHMS,
     BY_HEADER,
@@ -24,12 +27,13 @@ from gateway.checksums import (
     unknown_algorithm,
 )
 from gateway.conditions import iso_date, parse_size, parse_time, write_conditions
+from gateway.configurations.ownership import ENFORCED
 from gateway.context import Context
 from gateway.encryption.service import check_completion, encryptor_of, sealing_of, sealing_of_part, told
-from gateway.errors import InvalidRequest, PreconditionFailed
+from gateway.errors import InvalidRequest, NoSuchUpload, PreconditionFailed, S3Error
 from gateway.handlers.listing import common_prefixes
 from gateway.handlers.parameters import Encoding, integer, object_url, part_number
-from gateway.metadata import abort_headers, expiration_headers, version_headers, write_of
+from gateway.metadata import abort_headers, expiration_headers, refuse_version, version_headers, write_of
 from gateway.reply import Reply, document
 
 _INITIATED = "x-amz-if-match-initiated-time"
@@ -48,6 +52,7 @@ async def create_multipart_upload(context: Context) -> Reply:
     sealing = sealing_of(context)
     if sealing is not None:
         write = sealing.kept(write)
+    write = replace(write, initiator=acls.writer(context))
     upload = await context.multipart.create_upload(context.ref, write)
     headers = (
         {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind.value}
@@ -70,6 +75,7 @@ async def upload_part(context: Context) -> Reply:
     """Store one part of an upload."""
     number = part_number(context)
     upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
+    check_initiator(context, upload)
     sealing = sealing_of_part(context, upload)
     # A store computes the upload's checksum itself where a part came with another one, but not of encrypted bytes.
     kept = algorithm_of(upload.write) if sealing is not None else None
@@ -87,9 +93,10 @@ async def list_parts(context: Context) -> Reply:
     """Answer a page of the parts received."""
     encoding = Encoding(context)
     after = integer(context, "part-number-marker", 0)
-    limit = integer(context, "max-parts", 1000)
-    page = await context.multipart.list_parts(context.ref, context.param("uploadId"), after, min(limit, 1000))
+    limit = min(integer(context, "max-parts", 1000), 1000)
+    page = await context.multipart.list_parts(context.ref, context.param("uploadId"), after, limit)
     upload = page.upload
+    check_initiator(context, upload)
     body = xml.document(
         "ListPartsResult",
         xml.element("Bucket", context.request.bucket),
@@ -110,6 +117,7 @@ async def list_parts(context: Context) -> Reply:
 
 async def complete_multipart_upload(context: Context) -> Reply:
     """Put the parts together."""
+    refuse_version(context.request)
     data = await context.document(checksum=False)
     how = Completion(
         xml.read_complete(data),
@@ -119,6 +127,7 @@ async def complete_multipart_upload(context: Context) -> Reply:
         _checksum_type(context),
     )
     await check_completion(context)
+    await _check_initiator(context)
     info = await context.multipart.complete_upload(context.ref, context.param("uploadId"), how)
     event = "s3:ObjectCreated:CompleteMultipartUpload"
     await context.emit(event, info.key, size=info.size, etag=info.etag, version=info.version)
@@ -141,6 +150,7 @@ async def abort_multipart_upload(context: Context) -> Reply:
         upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
         if upload.initiated // 1000 != parse_time(initiated):
             raise PreconditionFailed(Condition=_INITIATED)
+    await _check_initiator(context)
     await context.multipart.abort_upload(context.ref, context.param("uploadId"))
     return Reply(204)
 
@@ -180,6 +190,19 @@ async def list_multipart_uploads(context: Context) -> Reply:
         xml.Markup("".join(common_prefixes(page.prefixes, encoding))),
     )
     return document(body)
+
+
+async def _check_initiator(context: Context) -> None:
+    """See `check_initiator`. An upload that is gone is the store's to judge: perhaps it is completed."""
+    if context.document_of_bucket(Doc.OWNERSHIP) == ENFORCED:
+        return
+    try:
+        upload = await context.multipart.head_upload(context.ref, context.param("uploadId"))
+    except S3Error as error:
+        if error.kind is NoSuchUpload:
+            return
+        raise
+    check_initiator(context, upload)
 
 
 def part_checksum(context: Context, upload: UploadInfo) -> ExpectedChecksum | None:
@@ -306,5 +329,6 @@ def _upload(context: Context, upload: UploadInfo, encoding: Encoding) -> xml.Mar
 
 
 def _people(context: Context, upload: UploadInfo) -> tuple[xml.Markup, xml.Markup]:
-    owner = upload.write.owner
-    return acls.owner_element(context, owner, "Initiator"), acls.owner_element(context, owner)
+    write = upload.write
+    initiator = write.initiator or write.owner
+    return acls.owner_element(context, initiator, "Initiator"), acls.owner_element(context, write.owner)

@@ -1,6 +1,7 @@
 """PutBucketLogging and PutBucketNotificationConfiguration: what else must be looked at, or done, when one is put."""
 
 from backends.base import Doc, Ref
+from gateway.authorise import require
 from gateway.configurations import logging, notification
 from gateway.context import Context
 from gateway.errors import InvalidTargetBucketForLogging, MissingRequestBodyError, NoSuchBucket, S3Error
@@ -42,6 +43,8 @@ async def _check_target(context: Context, settings: logging.Logging) -> None:
             ) from None
         raise
     logging.check_target(settings, context.bucket, target)
+    # Who may not write there has no log written there either.
+    await require(context, "s3:PutObject", Ref(target.name, settings.prefix), target)
 
 
 async def _test(context: Context, text: str) -> None:

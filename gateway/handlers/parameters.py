@@ -4,15 +4,22 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from backends.base import MAX_PARTS, Ref
+from backends.base import MAX_PARTS, ObjectInfo, Ref
 from gateway import xml
 from gateway.context import Context
-from gateway.errors import InvalidArgument
+from gateway.errors import InvalidArgument, MethodNotAllowed, NoSuchKey, S3Error
 
 _NOT_XML = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that XML 1.0 cannot carry, not even as references."""
-_SAFE = "/~*'()!"
-_PLAIN = re.compile(r"[A-Za-z0-9_.~/*'()!-]*")
+_SAFE = "/~*"
+"""What `encoding-type=url` leaves as it is, besides letters, digits and `_.-`: AWS encodes brackets."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/*-]*")
+_INTEGER = re.compile(r"-?\d{1,10}", re.ASCII)
+_MARKER = "x-amz-delete-marker"
+_EMPTY_VERSIONS = frozenset(
+    {"GetObjectLegalHold", "PutObjectLegalHold", "GetObjectRetention", "PutObjectRetention"}
+)
+"""Software kits send an empty `versionId` with these, and mean none."""
 MAX_INT = 2**31 - 1
 """S3 refuses larger numbers."""
 
@@ -24,7 +31,11 @@ def integer(
     value = context.header(name) if header else context.param(name)
     if not value:
         return default
-    if not (value.isascii() and value.isdigit()) or len(value) > 10 or not low <= int(value) <= high:
+    if not _INTEGER.fullmatch(value) or not -MAX_INT <= int(value) <= MAX_INT:
+        raise InvalidArgument(
+            f"Provided {name} not an integer or within integer range", ArgumentName=name, ArgumentValue=value
+        )
+    if not low <= int(value) <= high:
         raise InvalidArgument(
             f"Argument {name} must be an integer between {low} and {high}",
             ArgumentName=name,
@@ -47,8 +58,30 @@ def part_number(context: Context) -> int:
 
 
 def object_ref(context: Context) -> Ref:
-    """The object, or the version that `versionId` names. An empty one names none: software kits send it for nothing."""
-    return Ref(context.request.bucket, context.request.key, context.param("versionId") or None)
+    """The object, or the version that `versionId` names. Raises InvalidArgument for an empty one, which would name any."""
+    version = context.request.params.get("versionId")
+    if version == "" and context.operation.name in _EMPTY_VERSIONS:
+        version = None
+    if version == "":
+        raise InvalidArgument(
+            "Version id cannot be the empty string", ArgumentName="versionId", ArgumentValue=""
+        )
+    return Ref(context.request.bucket, context.request.key, version)
+
+
+async def subject(context: Context) -> ObjectInfo:
+    """The object or version whose tags, lock or ACL are concerned. Raises MethodNotAllowed for a delete marker.
+
+    S3 says so of a marker that is current too, where a plain read says NoSuchKey.
+    """
+    try:
+        return (await context.backend.head_object(object_ref(context))).info
+    except S3Error as error:
+        if error.kind is not NoSuchKey or _MARKER not in error.headers:
+            raise
+        refused = MethodNotAllowed(Method=context.request.method, ResourceType="DeleteMarker")
+        refused.headers |= {**error.headers, "allow": "DELETE"}
+        raise refused from None
 
 
 def object_url(context: Context) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from importlib.util import find_spec
 
+from gateway.authorise import confirm
 from gateway.context import Context
 from gateway.encryption.service import opening_of
 from gateway.errors import EmptyRequestBody, InvalidRequest, NotImplemented_
@@ -28,6 +29,7 @@ async def select_object_content(context: Context) -> Reply:
     parse(selection.expression)
     content = await context.backend.open_object(object_ref(context))
     async with content:
+        confirm(context, content.info)
         opening = opening_of(context, content.info)
         plain = content if opening is None else await opening.decrypted(content)
         query = await SELECTS.start(plain, selection, context.services.spool.directory)

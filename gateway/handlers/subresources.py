@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from auth.access import is_public_policy
+from auth.identity import OWNER_ID
 from auth.policy import parse as parse_policy
 from auth.policy import validate_bucket_policy
 from backends.base import Doc, Ref
@@ -40,11 +41,25 @@ def _no_headers(_: str) -> Mapping[str, str]:
     return {}
 
 
+def _anybody(_: Context) -> None:
+    pass
+
+
+def _own_account(context: Context) -> None:
+    """Raise MethodNotAllowed for other accounts than the bucket's, whatever they were granted: so it is with policies.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
+    """
+    everybody = context.identity.anonymous and context.services.anonymous == "full"
+    if not everybody and context.identity.account not in (context.bucket_owner, OWNER_ID):
+        raise errors.MethodNotAllowed(Method=context.request.method, ResourceType="BUCKETPOLICY")
+
+
 @dataclass(frozen=True, slots=True)
 class Subresource:
     """A row. `absent` is the error, or the XML, that tells that there is none; `show` turns what is kept into XML.
 
-    `headers`: those that PUT and GET answer, from what is kept.
+    `headers`: those that PUT and GET answer, from what is kept. `check`: who of those allowed may get, put and delete it.
     """
 
     doc: Doc
@@ -54,6 +69,7 @@ class Subresource:
     put_status: int = 200
     content_type: str = XML_TYPE
     headers: Callable[[str], Mapping[str, str]] = _no_headers
+    check: Callable[[Context], None] = _anybody
 
 
 def _policy(data: bytes, context: Context) -> str:
@@ -92,6 +108,7 @@ SUBRESOURCES: Mapping[str, Subresource] = {
         errors.NoSuchBucketPolicy,
         put_status=204,
         content_type="application/json",
+        check=_own_account,
     ),
     "publicAccessBlock": Subresource(
         Doc.PUBLIC_ACCESS_BLOCK, public_access.read, errors.NoSuchPublicAccessBlockConfiguration
@@ -111,6 +128,7 @@ SUBRESOURCES: Mapping[str, Subresource] = {
 async def get(context: Context) -> Reply:
     """Answer a configuration, or the error that tells that there is none."""
     row = SUBRESOURCES[context.operation.selector]
+    row.check(context)
     kept = context.document_of_bucket(row.doc)
     if kept is not None:
         return Reply(200, {"content-type": row.content_type, **row.headers(kept)}, row.show(kept))
@@ -122,6 +140,7 @@ async def get(context: Context) -> Reply:
 async def put(context: Context) -> Reply:
     """Replace a configuration with the body, once it was found right."""
     row = SUBRESOURCES[context.operation.selector]
+    row.check(context)
     data = await context.document()
     if not data:
         raise MissingRequestBodyError()
@@ -133,6 +152,7 @@ async def put(context: Context) -> Reply:
 async def delete(context: Context) -> Reply:
     """Remove a configuration; that there is none is no error."""
     row = SUBRESOURCES[context.operation.selector]
+    row.check(context)
     await context.backend.put_doc(Ref(context.bucket.name, ""), row.doc, None)
     return Reply(204)
 

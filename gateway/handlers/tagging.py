@@ -1,17 +1,17 @@
 """GetObjectTagging, PutObjectTagging, DeleteObjectTagging; of a bucket see `subresources`."""
 
-from backends.base import Doc, ObjectInfo
+from backends.base import Doc
 from gateway.configurations import tagging
 from gateway.context import Context
 from gateway.errors import MissingRequestBodyError
-from gateway.handlers.parameters import object_ref
+from gateway.handlers.parameters import object_ref, subject
 from gateway.metadata import version_headers
 from gateway.reply import Reply, document
 
 
 async def get_object_tagging(context: Context) -> Reply:
     """Answer the tags of an object or a version."""
-    info = await _info(context)
+    info = await subject(context)
     return document(tagging.show(info.docs.get(Doc.TAGGING)), headers=version_headers(context, info))
 
 
@@ -21,7 +21,7 @@ async def put_object_tagging(context: Context) -> Reply:
     if not data:
         raise MissingRequestBodyError()
     tags = tagging.read_object(data)
-    info = await _info(context)
+    info = await subject(context)
     await context.backend.put_doc(object_ref(context), Doc.TAGGING, tags)
     await context.emit("s3:ObjectTagging:Put", info.key, etag=info.etag, version=info.version)
     return Reply(200, version_headers(context, info))
@@ -29,11 +29,7 @@ async def put_object_tagging(context: Context) -> Reply:
 
 async def delete_object_tagging(context: Context) -> Reply:
     """Remove all tags of an object or a version."""
-    info = await _info(context)
+    info = await subject(context)
     await context.backend.put_doc(object_ref(context), Doc.TAGGING, None)
     await context.emit("s3:ObjectTagging:Delete", info.key, etag=info.etag, version=info.version)
     return Reply(204, version_headers(context, info))
-
-
-async def _info(context: Context) -> ObjectInfo:
-    return (await context.backend.head_object(object_ref(context))).info

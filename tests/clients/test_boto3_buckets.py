@@ -19,6 +19,8 @@ BAD_NAMES = [
     ".start",
     "end.",
     "two..dots",
+    "dot.-dash",
+    "dash-.dot",
     "192.168.5.4",
     "xn--puny",
     "sthree-x",

@@ -486,6 +486,19 @@ def test_a_mode_cannot_be_asked_of_what_is_there(server, s3, signer, bucket):
         assert method == "HEAD" or answer.code == "InvalidArgument"
 
 
+def test_an_upload_may_be_told_its_own_mode_again(server, s3, signer, bucket):
+    """mc names the mode when it completes; another one than the upload's is refused."""
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="m", **S3)["UploadId"]
+    target = f"/{bucket}/m?uploadId={upload}"
+    part = {"signer": signer, "body": b"data", "signed": WIRE["S3"]}
+    etag = send(server.port, "PUT", f"{target}&partNumber=1", **part).headers["etag"]
+    parts = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+    done = {"signer": signer, "body": f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()}
+    assert send(server.port, "POST", target, **done, signed=WIRE["KMS"]).code == "InvalidArgument"
+    assert send(server.port, "POST", target, **done, signed=WIRE["S3"]).status == 200
+    assert get(s3, bucket, "m") == b"data"
+
+
 def test_customers_keys_are_in_no_log_and_no_answer(server, s3, signer, bucket):
     secret = b64encode(bytes(reversed(KEY))).decode()
     for wrong in ({f"{SSE}-customer-key-md5": "AAAA"}, {f"{SSE}-customer-algorithm": "DES"}, {SSE: "AES256"}):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from harness import KEY as ACCESS_KEY
 from harness import MIB, SECRET, Gateway, boto, eventually, noise
-from programs import AwsCli, Curl, Mc, S3cmd
+from programs import AwsCli, Curl, Mc, Rclone, S3cmd, grow, tree
 from wire import Signer, exchange, request_bytes
 
 
@@ -179,6 +179,20 @@ def test_programs_over_https(secure: Gateway, name: str, tmp_path: Path) -> None
     assert (tmp_path / "by mc").read_bytes() == noise(9 * MIB)
     S3cmd(secure, tmp_path).run("get", f"s3://{name}/k", tmp_path / "by s3cmd")
     assert (tmp_path / "by s3cmd").read_bytes() == noise(9 * MIB)
+
+
+def test_customers_keys_of_rclone(secure: Gateway, name: str, tmp_path: Path) -> None:
+    """rclone sends the key of an SSE-C object over TLS only: parts, copies, reads."""
+    rclone, there = Rclone(secure, tmp_path), f"gw:{name}/c"
+    local = grow(tmp_path / "local", {"one": b"one", "big": noise(13 * MIB)})
+    trust = ("--ca-cert", tmp_path / "tls.pem")
+    parts = ("--s3-upload-cutoff=5Mi", "--s3-chunk-size=5Mi")
+    key = ("--s3-sse-customer-algorithm=AES256", f"--s3-sse-customer-key={'k' * 32}")
+    rclone.run("copy", *trust, *parts, *key, local, there)
+    rclone.run("copyto", *trust, *key, f"{there}/big", f"{there}/copy")
+    rclone.run("copy", *trust, *key, there, tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(local) | {"copy": noise(13 * MIB)}
+    assert rclone.try_to("copy", *trust, there, tmp_path / "without").returncode != 0
 
 
 def test_plain_http_on_the_secure_port(secure: Gateway) -> None:

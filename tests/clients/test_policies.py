@@ -76,6 +76,21 @@ def test_reading_for_everybody(gateway: Gateway, s3: Any, alice: Any, bucket: st
     s3.get_object(Bucket=bucket, Key="open/k")["Body"].close()
 
 
+def test_copying_tells_those_who_may_list_that_the_source_is_missing(
+    s3: Any, alice: Any, bucket: str
+) -> None:
+    objects = {"Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"arn:aws:s3:::{bucket}/*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, objects))
+    upload = alice.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    copy = {"Bucket": bucket, "Key": "copy", "CopySource": f"{bucket}/missing"}
+    part = copy | {"Key": "parts", "UploadId": upload, "PartNumber": 1}
+    assert refusal(alice.copy_object, **copy) == refusal(alice.upload_part_copy, **part) == DENIED
+    listing = {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, objects, listing))
+    missing = (404, "NoSuchKey")
+    assert refusal(alice.copy_object, **copy) == refusal(alice.upload_part_copy, **part) == missing
+
+
 def test_public_policies_can_be_prevented(s3: Any, bucket: str) -> None:
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicPolicy": True})
     public = policy(bucket, {"Action": "s3:*"})

@@ -80,6 +80,8 @@ def test_tags_that_cannot_be(s3: Any, bucket: str, tags: list[dict[str, str]], c
         ("a=1&a=2", "InvalidArgument"),
         ("=1", "InvalidArgument"),
         ("a=%FF", "InvalidArgument"),
+        ("a%", "InvalidArgument"),
+        ("a=%4", "InvalidArgument"),
         ("aws:a=1", "InvalidTag"),
         ("&".join(f"k{n}=" for n in range(11)), "BadRequest"),
         (f"{'k' * 129}=1", "InvalidTag"),

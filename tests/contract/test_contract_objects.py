@@ -193,6 +193,19 @@ async def test_a_range_without_a_byte_is_refused(store, wanted):
         await store.open_object(REF, Read(range=wanted))
 
 
+async def test_a_range_counts_only_with_its_validator(store):
+    info = await put(store, REF, b"0123456789")
+    second = info.modified // 1000
+    counting = (Conditions(if_match=(info.etag,)), Conditions(if_modified_time=second))
+    others = (Conditions(if_match=("other",)), Conditions(if_modified_time=second + 1))
+    for only_if in counting:
+        async with await store.open_object(REF, Read(range=ByteRange(8, None, only_if))) as content:
+            assert (content.span, await read(content)) == (Span(8, 2, partial=True), b"89")
+    for only_if in others:
+        async with await store.open_object(REF, Read(range=ByteRange(80, None, only_if))) as content:
+            assert (content.span, await read(content)) == (Span(0, 10), b"0123456789")
+
+
 async def test_of_an_empty_object_only_a_suffix_is_a_range(store):
     await put(store, REF, b"")
     assert (await store.head_object(REF, Read(range=ByteRange(None, 5)))).span == Span(0, 0)

@@ -418,8 +418,9 @@ async def test_documents_belong_to_a_version(kept):
 async def test_a_bucket_with_a_version_or_a_marker_is_not_removed(kept):
     made = await put(kept, REF, b"x")
     marker = (await kept.delete_object(REF)).marker
-    with refused("BucketNotEmpty", BucketName="b"):
+    with refused("BucketNotEmpty", BucketName="b") as caught:
         await kept.delete_bucket("b")
+    assert "You must delete all versions in the bucket." in caught.value.message
     await kept.delete_object(of(made.version))
     with refused("BucketNotEmpty"):
         await kept.delete_bucket("b")

@@ -169,7 +169,11 @@ POLICY_ROWS = [row for row in ROWS if row.level is not Level.SERVICE and row.nam
 @pytest.mark.parametrize("row", POLICY_ROWS, ids=lambda row: row.name)
 async def test_a_policy_that_allows_the_action(door, row):
     """Just that action is enough, for another account and for the anonymous; with `none` not for the latter."""
-    copies = {"CopyObject": ["s3:GetObject"], "UploadPartCopy": ["s3:GetObject"]}.get(row.name, [])
+    copies = {
+        "CopyObject": ["s3:GetObject"],
+        "RenameObject": ["s3:GetObject", "s3:DeleteObject"],
+        "UploadPartCopy": ["s3:GetObject"],
+    }.get(row.name, [])
     further = [*copies, *FURTHER_ACTIONS.get((row.name, False), ())]
     policy = statement("Allow", row, actions=[row.action, *further])
     gate = await door(policy)

@@ -147,6 +147,7 @@ async def test_the_deferred_signature_is_asked(spool, tmp_path):
 async def test_wrong_md5(spool, tmp_path, size):
     data = bytes(size)
     error = await refused(body(pieces(data, 65_536), spool, md5=bytes(16)), tmp_path, "BadDigest")
+    assert error.fields["ExpectedDigest"] == bytes(16).hex()
     assert error.fields["CalculatedDigest"] == b64encode(hashlib.md5(data).digest()).decode()
 
 

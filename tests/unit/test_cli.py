@@ -83,7 +83,10 @@ COMMANDS = [
         ("credential", name)
         for name in ("add", "generate", "list", "stats", "enable", "disable", "ensure", "env")
     ),
+    *(("keys", name) for name in ("list", "add", "rotate", "enable", "disable")),
+    ("lifecycle", "run"),
     ("fsck",),
+    ("operations",),
     ("doctor",),
     ("ping",),
     ("version",),

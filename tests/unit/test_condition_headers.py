@@ -14,6 +14,7 @@ from gateway.conditions import (
     http_date,
     iso_date,
     parse_etags,
+    parse_if_range,
     parse_range,
     parse_time,
     read_conditions,
@@ -54,6 +55,20 @@ NOON = 784111777  # the moment of RFC 9110's examples: Sun, 06 Nov 1994 08:49:37
 )
 def test_ranges(value, expected):
     assert parse_range(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"abc"', Conditions(if_match=("abc",))),
+        ("abc", Conditions(if_match=("abc",))),
+        ('W/"abc"', Conditions(if_match=('W/"abc',))),
+        ("", Conditions(if_match=("",))),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Conditions(if_modified_time=NOON)),
+    ],
+)
+def test_if_range(value, expected):
+    assert parse_if_range(value) == expected
 
 
 @given(st.text(max_size=60))

@@ -202,6 +202,7 @@ PUT = {"access-control-request-method": "PUT"}
 REFUSALS = [
     ("/cors/k", {}, "BadRequest", {}),
     ("/nowhere", {}, "BadRequest", {}),
+    ("/plain/k", {"origin": ""} | PUT, "BadRequest", {}),
     ("/nowhere", ORIGIN, "AccessForbidden", {"Method": "OPTIONS", "ResourceType": "BUCKET"}),
     ("/", ORIGIN | PUT, "AccessForbidden", {"Method": "PUT", "ResourceType": "BUCKET"}),
     ("/plain/k", ORIGIN | PUT, "AccessForbidden", {"Method": "PUT", "ResourceType": "BUCKET"}),

@@ -216,6 +216,28 @@ REFUSED: dict[str, tuple[str, tuple[str, str]]] = {
         ),
         ("NotImplemented", "Transitions are not implemented"),
     ),
+    "transition without another action": (
+        rule("<Transition><Days>0</Days><StorageClass>GLACIER</StorageClass></Transition>"),
+        ("NotImplemented", "Transitions are not implemented"),
+    ),
+    "transition to no storage class": (
+        rule("<Transition><Days>1</Days><StorageClass>CELLAR</StorageClass></Transition>"),
+        ("MalformedXML", ""),
+    ),
+    "transition without a time": (
+        rule("<Transition><StorageClass>GLACIER</StorageClass></Transition>"),
+        ("MalformedXML", ""),
+    ),
+    "transition before the beginning": (
+        rule("<Transition><Days>-1</Days><StorageClass>GLACIER</StorageClass></Transition>"),
+        ("InvalidArgument", "'Days' for Transition action must be nonnegative"),
+    ),
+    "transition at noon": (
+        rule(
+            "<Transition><Date>2030-01-01T12:00:00Z</Date><StorageClass>GLACIER</StorageClass></Transition>"
+        ),
+        ("InvalidArgument", "'Date' must be at midnight GMT"),
+    ),
 }
 
 

@@ -81,7 +81,9 @@ HOSTILE = ['a"b', "a\r\nb", "a\nb", "a\x00b", "a\x85b", "é\xff", '" "', "\u2028
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("name", ["key", "user_agent", "referer", "request_uri", "host_header", "version_id"])
+@pytest.mark.parametrize(
+    "name", ["key", "user_agent", "referer", "request_uri", "host_header", "object_size", "version_id"]
+)
 def test_no_client_breaks_a_line(name, text):
     """CR, LF and quotes in user agents and keys: one request is one line of 26 fields of ASCII."""
     found = line(replace(RECORD, **{name: text}))

@@ -67,7 +67,7 @@ def test_what_is_kept_is_a_document_that_reads_the_same():
     kept = notification.load(text)
     assert notification.show(kept) == text
     assert kept.eventbridge
-    assert "<Name>Prefix</Name><Value>in/</Value>" in text
+    assert "<Name>prefix</Name><Value>in/</Value>" in text
     assert [found.id for found in kept.rules if found.id] == ["t", kept.rules[1].id]
 
 

@@ -79,10 +79,6 @@ def test_one_statement_needs_no_list_and_a_policy_no_version():
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b" {}",
-        b"\xef\xbb\xbf{}",
-        b"[]",
         b"{",
         b"{}}",
         b'{"Statement": NaN}',
@@ -92,6 +88,11 @@ def test_one_statement_needs_no_list_and_a_policy_no_version():
     ],
 )
 def test_what_is_not_json(data):
+    refuses(data, "This policy contains invalid Json")
+
+
+@pytest.mark.parametrize("data", [b"", b" {}", b"\xef\xbb\xbf{}", b"[]", b"x"])
+def test_what_does_not_begin_as_a_policy(data):
     refuses(data, "Policies must be valid JSON and the first byte must be '{'")
 
 
@@ -129,11 +130,13 @@ def test_a_name_given_twice_is_refused(document):
         ({"Effect": ["Allow"]}, "Invalid effect: ['Allow']"),
         ({"Effects": "Allow"}, "Unknown field Effects"),
         ({"NotPrincipal": "*"}, "Invalid policy syntax."),
+        ({"Principal": ABSENT, "NotPrincipal": {"AWS": "bob"}}, "Allow with NotPrincipal is not allowed."),
         ({"NotAction": "*"}, "Invalid policy syntax."),
         ({"NotResource": "*"}, "Invalid policy syntax."),
         ({"Sid": 1}, "Invalid policy syntax."),
         *(({"Action": action}, "Policy has invalid action")
-          for action in ("", [], 1, [1], "GetObject", "s3:GetObjects", "s3:Foo*", "iam:*", "sts:AssumeRole", "s3", "s3:${*}")),
+          for action in ("", [], 1, [1], "GetObject", "s3:GetObjects", "s3:Foo*", "iam:*", "sts:AssumeRole", "s3", "s3:${*}",
+                         "*GetObject", "s?:GetObject", "**")),
         *(({"Resource": arn}, "Policy has invalid resource")
           for arn in ("", [], 1, "*", "b/*", "arn:aws:s3:::*", "arn:aws:s3:::bb/*", "arn:aws:s3:::b*", "arn:aws:s3:::B/*",
                       "arn:aws:s3:::${aws:username}/*", "arn:aws:sqs:::b/*", ["arn:aws:s3:::b/*", "arn:aws:s3:::c/*"])),
@@ -147,6 +150,9 @@ def test_a_name_given_twice_is_refused(document):
                             {"AWS": "arn:aws:iam::bob:user/*"}, {"CanonicalUser": "*"}, {"CanonicalUser": "bob"},
                             {"CanonicalUser": canonical_id("eve")}, {"Everyone": "*"}, {"AWS": {"x": "y"}})),
         ({"Condition": "x"}, "Invalid policy syntax."),
+        *(({"Action": ["s3:GetObject", "s3:PutObject"], "Condition": {"StringEquals": {key: "x"}}},
+           "Conditions do not apply to combination of actions and resources in statement")
+          for key in ("s3:prefix", "S3:Delimiter", "s3:max-keys")),
         ({"Condition": {"StringIs": {"s3:prefix": "x"}}}, "Invalid Condition type : StringIs"),
         ({"Condition": {"StringEquals": {"userid": "x"}}}, "Policy has an invalid condition key"),
         ({"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/64"}}}, "Invalid value in a condition: 10.0.0.0/64"),
@@ -197,7 +203,7 @@ def test_what_the_policy_of_a_credential_must_not_say(elements, message):
     "text", ["", "{", " {}", "null", "{" + " " * 20_480 + "}", '{"Id": "\ud800", "Statement": []}']
 )
 def test_a_credential_has_no_policy_that_is_none(text):
-    with pytest.raises(ValueError, match=r"Policies must|Missing"):
+    with pytest.raises(ValueError, match=r"Policies must|invalid Json|Missing"):
         validate_identity_policy(text)
 
 
