@@ -11,7 +11,7 @@ from auth.identity import OWNER_ID, Identity, Verified
 from backends.base import MAX_PUT_BYTES, Backend, BucketInfo, Doc, Multipart, ObjectInfo, Ref, Versioned
 from gateway.body import Body, Encryptor
 from gateway.checksums import ExpectedChecksum, content_md5, expected_checksum
-from gateway.errors import MissingContentLength, NotImplemented_
+from gateway.errors import MissingContentLength, MissingRequestBodyError, NotImplemented_
 from gateway.reply import Reply
 from gateway.request import Request
 from gateway.spool import Spool
@@ -211,6 +211,13 @@ class Context:
         expected = expected_checksum(self.request.headers, default=None) if checksum else None
         async with self._body(expected, MAX_PUT_BYTES) as body:
             return await body.read_all(MAX_DOCUMENT_BYTES)
+
+    async def required_document(self) -> bytes:
+        """The same, of an operation that is nothing without it. Raises MissingRequestBodyError."""
+        data = await self.document()
+        if not data:
+            raise MissingRequestBodyError()
+        return data
 
     async def prefetch(self) -> None:
         """Receive and verify the whole body before the handler runs.

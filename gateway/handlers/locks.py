@@ -6,7 +6,7 @@ from backends.base import Doc
 from gateway.authorise import may_bypass_governance
 from gateway.configurations import object_lock
 from gateway.context import Context
-from gateway.errors import MissingRequestBodyError, NoSuchObjectLockConfiguration
+from gateway.errors import NoSuchObjectLockConfiguration
 from gateway.handlers.parameters import object_ref, subject
 from gateway.reply import Reply, document
 
@@ -20,7 +20,9 @@ async def put_retention(context: Context) -> Reply:
     """Retain a version, or change that as far as it may be changed."""
     object_lock.require(context)
     ref = object_ref(context)
-    retention = object_lock.read_retention_document(await _body(context), time.time_ns() // 1_000_000)
+    retention = object_lock.read_retention_document(
+        await context.required_document(), time.time_ns() // 1_000_000
+    )
     await subject(context)
     bypass = await may_bypass_governance(context, ref)
     await context.backend.put_doc(ref, Doc.RETENTION, retention, bypass_governance=bypass)
@@ -35,17 +37,10 @@ async def get_legal_hold(context: Context) -> Reply:
 async def put_legal_hold(context: Context) -> Reply:
     """Put a version under legal hold, or lift it."""
     object_lock.require(context)
-    hold = object_lock.read_hold_document(await _body(context))
+    hold = object_lock.read_hold_document(await context.required_document())
     await subject(context)
     await context.backend.put_doc(object_ref(context), Doc.LEGAL_HOLD, hold)
     return Reply(200)
-
-
-async def _body(context: Context) -> bytes:
-    data = await context.document()
-    if not data:
-        raise MissingRequestBodyError()
-    return data
 
 
 async def _kept(context: Context, doc: Doc) -> str:

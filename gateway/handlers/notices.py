@@ -4,13 +4,13 @@ from backends.base import Doc, Ref
 from gateway.authorise import require
 from gateway.configurations import logging, notification
 from gateway.context import Context
-from gateway.errors import InvalidTargetBucketForLogging, MissingRequestBodyError, NoSuchBucket, S3Error
+from gateway.errors import InvalidTargetBucketForLogging, NoSuchBucket, S3Error
 from gateway.reply import Reply
 
 
 async def put_bucket_logging(context: Context) -> Reply:
     """Keep where the bucket's requests are logged, if a log can be written there; an empty document ends it."""
-    text = logging.read(await _body(context), context)
+    text = logging.read(await context.required_document(), context)
     if text is not None:
         await _check_target(context, logging.load(text))
     await context.backend.put_doc(Ref(context.bucket.name, ""), Doc.LOGGING, text)
@@ -19,18 +19,11 @@ async def put_bucket_logging(context: Context) -> Reply:
 
 async def put_bucket_notification(context: Context) -> Reply:
     """Keep who is told of what, and send a test event to each topic and queue; an empty document ends it."""
-    text = notification.read(await _body(context), context)
+    text = notification.read(await context.required_document(), context)
     await context.backend.put_doc(Ref(context.bucket.name, ""), Doc.NOTIFICATION, text)
     if text is not None and context.header("x-amz-skip-destination-validation").lower() != "true":
         await _test(context, text)
     return Reply(200)
-
-
-async def _body(context: Context) -> bytes:
-    data = await context.document()
-    if not data:
-        raise MissingRequestBodyError()
-    return data
 
 
 async def _check_target(context: Context, settings: logging.Logging) -> None:

@@ -24,7 +24,6 @@ from gateway.errors import (
     InvalidArgument,
     InvalidObjectState,
     InvalidRequest,
-    MissingRequestBodyError,
     S3Error,
 )
 from gateway.handlers.parameters import integer, object_ref, part_number
@@ -90,8 +89,6 @@ async def put_object(context: Context) -> Reply:
         headers |= version_headers(context, info)
     if Doc.LIFECYCLE in context.bucket.docs:
         headers |= expiration_headers(context, info)
-    if info.checksum:
-        headers["x-amz-object-size"] = str(info.size)
     if sealing is not None:
         headers |= sealing.headers
     return Reply(200, headers)
@@ -113,9 +110,7 @@ async def delete_object(context: Context) -> Reply:
 
 async def delete_objects(context: Context) -> Reply:
     """Remove up to 1,000 objects or versions; the answer tells each outcome truly."""
-    data = await context.document()
-    if not data:
-        raise MissingRequestBodyError()
+    data = await context.required_document()
     doomed, quiet = xml.read_delete(data)
     outcomes = await _delete_all(context, doomed)
     if context.notifies:

@@ -30,7 +30,7 @@ from gateway.configurations import (
 )
 from gateway.context import Context
 from gateway.encryption import document as encryption
-from gateway.errors import AccessDenied, Kind, MissingRequestBodyError
+from gateway.errors import AccessDenied, Kind
 from gateway.reply import XML_TYPE, Reply, document
 
 Read = Callable[[bytes, Context], str | None]
@@ -141,9 +141,7 @@ async def put(context: Context) -> Reply:
     """Replace a configuration with the body, once it was found right."""
     row = SUBRESOURCES[context.operation.selector]
     row.check(context)
-    data = await context.document()
-    if not data:
-        raise MissingRequestBodyError()
+    data = await context.required_document()
     kept = row.read(data, context)
     await context.backend.put_doc(Ref(context.bucket.name, ""), row.doc, kept)
     return Reply(row.put_status, dict(row.headers(kept)) if kept is not None else {})

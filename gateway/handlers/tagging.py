@@ -3,7 +3,6 @@
 from backends.base import Doc
 from gateway.configurations import tagging
 from gateway.context import Context
-from gateway.errors import MissingRequestBodyError
 from gateway.handlers.parameters import object_ref, subject
 from gateway.metadata import version_headers
 from gateway.reply import Reply, document
@@ -17,9 +16,7 @@ async def get_object_tagging(context: Context) -> Reply:
 
 async def put_object_tagging(context: Context) -> Reply:
     """Replace all tags of an object or a version."""
-    data = await context.document()
-    if not data:
-        raise MissingRequestBodyError()
+    data = await context.required_document()
     tags = tagging.read_object(data)
     info = await subject(context)
     await context.backend.put_doc(object_ref(context), Doc.TAGGING, tags)
