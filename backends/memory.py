@@ -4,7 +4,6 @@ Correct before fast: a listing sorts all keys, a completion copies all parts. No
 is atomic on its event loop.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -42,6 +41,7 @@ from backends.base import (
     Write,
 )
 from backends.checksums import checksum_of, read_chunks
+from backends.clock import now
 from backends.conditions import check_copy_source, check_delete, check_read, check_write, resolve
 from backends.docs import check_expected, copied_docs, with_doc
 from backends.locks import check_removal, check_retention
@@ -140,7 +140,7 @@ class _Bucket:
         """Raise AccessDenied if a new version would replace a locked one."""
         replaced = self.replaced(key)
         if replaced is not None:
-            check_removal(replaced.info.docs, _now(), bypass_governance=bypass_governance)
+            check_removal(replaced.info.docs, now(), bypass_governance=bypass_governance)
 
     def add(self, made: _Version) -> ObjectInfo:
         """Let it be the current version of its key."""
@@ -187,7 +187,7 @@ class MemoryBackend:
         if bucket in self._buckets:
             mine = self._buckets[bucket].info.owner == how.owner
             raise (BucketAlreadyOwnedByYou if mine else BucketAlreadyExists)(BucketName=bucket)
-        self._buckets[bucket] = _Bucket(BucketInfo(bucket, _now(), dict(how.docs), how.owner))
+        self._buckets[bucket] = _Bucket(BucketInfo(bucket, now(), dict(how.docs), how.owner))
 
     async def delete_bucket(self, bucket: str) -> None:
         """See `Backend`."""
@@ -217,7 +217,7 @@ class MemoryBackend:
             ref.key,
             sealed.size,
             sealed.md5,
-            _now(),
+            now(),
             dict(how.headers),
             dict(how.user),
             dict(how.docs),
@@ -236,7 +236,7 @@ class MemoryBackend:
         info = replace(
             found.info,
             key=target.key,
-            modified=_now(),
+            modified=now(),
             docs=copied_docs(found.info.docs, how),
             storage_class=write.storage_class,
             owner=write.owner,
@@ -255,7 +255,7 @@ class MemoryBackend:
         _check_copy(found, bucket, target.key, how)
         if source == target:
             return
-        check_removal(found.info.docs, _now())
+        check_removal(found.info.docs, now())
         bucket.check_replaced(target.key)
         origin.remove(source.key, found)
         bucket.add(_Version(replace(found.info, key=target.key), found.data))
@@ -268,7 +268,7 @@ class MemoryBackend:
         check_delete(how.conditions, _info(bucket.current(ref.key)), ref.key)
         bucket.check_replaced(ref.key, bypass_governance=how.bypass_governance)
         if bucket.versioning is not None:
-            marker = bucket.add(_Version(ObjectInfo(ref.key, 0, "", _now()), marker=True))
+            marker = bucket.add(_Version(ObjectInfo(ref.key, 0, "", now()), marker=True))
             return Deleted(ref.key, marker=name_of(marker.version))
         current = bucket.current(ref.key)
         if current is not None:
@@ -345,7 +345,7 @@ class MemoryBackend:
         docs = found.info.docs
         check_expected(docs, doc, expected)
         if doc is Doc.RETENTION:
-            check_retention(docs.get(doc), content, _now(), bypass_governance=bypass_governance)
+            check_retention(docs.get(doc), content, now(), bypass_governance=bypass_governance)
         versions = bucket.keys[ref.key]
         info = replace(found.info, docs=with_doc(docs, doc, content))
         versions[versions.index(found)] = replace(found, info=info)
@@ -356,7 +356,7 @@ class MemoryBackend:
     async def create_upload(self, ref: Ref, how: Write) -> UploadInfo:
         """See `Multipart`."""
         bucket = self._bucket(ref.bucket)
-        initiated = _now()
+        initiated = now()
         info = UploadInfo(ref.key, new_upload_id(initiated), initiated, how)
         bucket.uploads[info.upload] = _Upload(info)
         return info
@@ -369,7 +369,7 @@ class MemoryBackend:
         """See `Multipart`."""
         algorithm = algorithm_of(self._upload(ref, upload).info.write)
         sealed = await payload.seal("")
-        part = PartInfo(number, sealed.size, sealed.md5, _now(), checksum_of(sealed, algorithm))
+        part = PartInfo(number, sealed.size, sealed.md5, now(), checksum_of(sealed, algorithm))
         self._upload(ref, upload).parts[number] = (part, _data(sealed))
         return part
 
@@ -396,7 +396,7 @@ class MemoryBackend:
             ref.key,
             made.size,
             made.etag,
-            _now(),
+            now(),
             dict(write.headers),
             dict(write.user),
             dict(write.docs),
@@ -462,10 +462,6 @@ class MemoryBackend:
         return bucket.find(ref)
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _info(found: _Version | None) -> ObjectInfo | None:
     return None if found is None else found.info
 
@@ -481,7 +477,7 @@ def _delete_version(bucket: _Bucket, key: str, version: str, how: Delete) -> Del
     check_delete(how.conditions, None if found is None or found.marker else found.info, key)
     if found is None:
         return Deleted(key, version)
-    check_removal(found.info.docs, _now(), bypass_governance=how.bypass_governance)
+    check_removal(found.info.docs, now(), bypass_governance=how.bypass_governance)
     bucket.remove(key, found)
     return Deleted(key, version, marker=version if found.marker else None)
 

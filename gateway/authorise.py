@@ -12,6 +12,7 @@ from auth.access import ENFORCED, Question, decides, is_unrestricted, may
 from auth.accounts import number_of
 from auth.identity import OWNER_ID
 from backends.base import BucketInfo, Doc, ObjectInfo, Ref, UploadInfo
+from backends.clock import now
 from backends.locks import read_retention
 from gateway import acls, xml
 from gateway.configurations import object_lock, public_access, tagging
@@ -27,7 +28,6 @@ from gateway.errors import (
 from gateway.policy_keys import (
     Keys,
     creation_keys,
-    now_ms,
     request_keys,
     resource_keys,
     retention_keys,
@@ -290,7 +290,7 @@ def _tags_in(data: bytes) -> Keys:
 
 
 def _retention_in(data: bytes) -> Keys:
-    found = object_lock.read_retention_document(data, now_ms())
+    found = object_lock.read_retention_document(data, now())
     if found is None:
         return {}
     retention = read_retention(found)

@@ -243,9 +243,6 @@ InvalidObjectState = _kind(
 NoSuchObjectLockConfiguration = _kind(
     "NoSuchObjectLockConfiguration", 404, "The specified object does not have a ObjectLock configuration"
 )
-InvalidRetentionPeriod = _kind(
-    "InvalidRetentionPeriod", 400, "The retention period must be a positive integer."
-)
 UnresolvableGrantByEmailAddress = _kind(
     "UnresolvableGrantByEmailAddress",
     400,
@@ -255,11 +252,6 @@ IllegalVersioningConfigurationException = _kind(
     "IllegalVersioningConfigurationException",
     400,
     "The Versioning element must be specified and be either Enabled or Suspended.",
-)
-InvalidEncryptionAlgorithmError = _kind(
-    "InvalidEncryptionAlgorithmError",
-    400,
-    "The encryption request you specified is not valid. The valid value is AES256.",
 )
 KMSNotFoundException = _kind("KMS.NotFoundException", 400, "The key does not exist.")
 KMSDisabledException = _kind("KMS.DisabledException", 400, "The key is disabled.")
@@ -275,11 +267,6 @@ MaxPostPreDataLengthExceeded = _kind(
 IncorrectNumberOfFilesInPostRequest = _kind(
     "IncorrectNumberOfFilesInPostRequest", 400, "POST requires exactly one file upload per request."
 )
-UserKeyMustBeSpecified = _kind(
-    "UserKeyMustBeSpecified",
-    400,
-    "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.",
-)
 ExpiredToken = _kind("ExpiredToken", 400, "The provided token has expired.")
 InvalidTargetBucketForLogging = _kind(
     "InvalidTargetBucketForLogging",
@@ -287,7 +274,6 @@ InvalidTargetBucketForLogging = _kind(
     "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants "
     "for the log-delivery group.",
 )
-RestoreAlreadyInProgress = _kind("RestoreAlreadyInProgress", 409, "Object restore is already in progress.")
 
 # SelectObjectContent.
 CSVParsingError = _kind(

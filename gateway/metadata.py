@@ -3,11 +3,11 @@
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 from backends.base import ChecksumType, Conditions, Content, Doc, ObjectInfo, UploadInfo, Write
+from backends.clock import now
 from gateway import acls
 from gateway.checksums import ALGORITHMS
 from gateway.conditions import http_date
@@ -120,7 +120,7 @@ def _documents(context: Context, owner: str) -> dict[Doc, str]:
         tags = tagging.read_header(headers["x-amz-tagging"])
         if tags is not None:
             docs[Doc.TAGGING] = tags
-    return docs | object_lock.lock_documents(headers, context.bucket.docs, time.time_ns() // 1_000_000)
+    return docs | object_lock.lock_documents(headers, context.bucket.docs, now())
 
 
 def system_metadata(headers: Mapping[str, str]) -> dict[str, str]:

@@ -11,11 +11,12 @@ import ipaddress
 import math
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from auth.checks import moment
+from auth.checks import iso, moment
 from auth.identity import Verified
+from backends import clock
+from gateway.configurations import object_lock
 from gateway.request import TLS, Request
 
 Keys = dict[str, tuple[str, ...]]
@@ -50,24 +51,15 @@ _FROM_HEADERS = {
     "if-none-match": "s3:if-none-match",
 }
 _SIGNATURES = {"v4": "AWS4-HMAC-SHA256", "v2": "AWS"}
-_UNTIL = "x-amz-object-lock-retain-until-date"
-_DAY_MS = 86_400_000
-_LAST_SECOND = 253_402_300_799
-"""Of the year 9999, the last one that a date can tell."""
 _CREATING = frozenset({"CompleteMultipartUpload", "CopyObject", "PostObject", "PutObject", "RenameObject"})
 """Operations after which there is an object; those of an upload before its end make none."""
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def request_keys(request: Request, verified: Verified, trusted_proxies: Sequence[str]) -> Keys:
     """The keys that the request itself gives: time, address, headers, parameters. Those of the caller are `auth`'s."""
     now = time.time()
     keys: Keys = {
-        "aws:currenttime": (datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),),
+        "aws:currenttime": (iso(now),),
         "aws:epochtime": (str(int(now)),),
         "aws:securetransport": (str(is_secure(request, trusted_proxies)).lower(),),
         "aws:viaawsservice": ("false",),
@@ -110,10 +102,9 @@ def creation_keys(operation: str) -> Keys:
 
 def retention_keys(mode: str, until: int) -> Keys:
     """The keys of a retention until a time in ms since 1970."""
-    date = datetime.fromtimestamp(min(until // 1000, _LAST_SECOND), UTC)
     return {
         "s3:object-lock-mode": (mode,),
-        "s3:object-lock-retain-until-date": (date.strftime("%Y-%m-%dT%H:%M:%SZ"),),
+        "s3:object-lock-retain-until-date": (iso(min(until // 1000, clock.LAST_SECOND)),),
     } | _remaining(until)
 
 
@@ -123,18 +114,17 @@ def _copy_keys(request: Request) -> Keys:
     return {} if source is None else {"s3:x-amz-copy-source": (unquote(source).removeprefix("/"),)}
 
 
-def _remaining(until: float) -> Keys:
+def _remaining(until: int) -> Keys:
     """The days of a retention until a time in ms since 1970, one that has begun counting whole."""
-    return {"s3:object-lock-remaining-retention-days": (str(math.ceil((until - now_ms()) / _DAY_MS)),)}
+    return {
+        "s3:object-lock-remaining-retention-days": (str(math.ceil((until - clock.now()) / clock.DAY_MS)),)
+    }
 
 
 def _retention_keys_of(request: Request) -> Keys:
     """How long a write wants its object retained. A date that is none is refused where it is read."""
-    try:
-        until = datetime.fromisoformat(request.headers.get(_UNTIL, ""))
-        return _remaining((until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return {}
+    until = object_lock.moment(request.headers.get(object_lock.UNTIL, ""))
+    return {} if until is None else _remaining(until)
 
 
 def _age_keys(request: Request, verified: Verified, now: float) -> Keys:

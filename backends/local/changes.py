@@ -5,7 +5,6 @@ Each step checks first and changes afterwards, so that a refusal leaves nothing 
 
 import json
 import sqlite3
-import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from backends.base import (
     UploadInfo,
     Write,
 )
+from backends.clock import now
 from backends.conditions import check_copy_source, check_delete, check_write
 from backends.docs import check_expected, copied_docs, with_doc
 from backends.local import sqlite
@@ -73,11 +73,6 @@ _PROMOTE = "INSERT INTO objects SELECT * FROM versions WHERE bucket = ? AND key 
 _DELETE = "DELETE FROM objects WHERE bucket = ? AND key = ?"
 _DELETE_OLDER = "DELETE FROM versions WHERE bucket = ? AND key = ? AND seq = ?"
 _NEW_BODY = "INSERT INTO bodies (refs, file, segments, data) VALUES (1, ?, ?, ?)"
-
-
-def now() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class _Key(NamedTuple):

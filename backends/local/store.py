@@ -41,10 +41,10 @@ from backends.base import (
     Write,
 )
 from backends.checksums import checksum_of
+from backends.clock import now
 from backends.conditions import check_read, resolve
 from backends.local import recovery
 from backends.local.bodies import Bodies, FilesBody, Piece, current_slot
-from backends.local.changes import now
 from backends.local.failures import log, refusal
 from backends.local.generation import Generation
 from backends.local.index import Garbage, Index, Layout, NewObject, NewPart, Record, segments

@@ -62,13 +62,14 @@ def _milliseconds(text: str) -> int:
 
 
 async def _pass(settings: "Settings", bucket: str | None, *, dry_run: bool, moment: int | None) -> "Report":
+    from backends import clock
     from gateway.errors import S3Error
     from gateway.lifecycle import task
     from gateway.lifecycle.evaluation import Calendar
     from gateway.lifecycle.worker import Pass
 
     day = round(settings.lifecycle.day_seconds * 1000)
-    calendar = Calendar(task.now() if moment is None else moment, day)
+    calendar = Calendar(clock.now() if moment is None else moment, day)
     share = 1 if dry_run else SHARE
     async with _store(settings) as store, _notify(settings) as notify:
         with _turn(settings.backend.path / task.LOCK, dry_run), _status() as progress:

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from backends.base import MAX_KEY_BYTES
+from backends.clock import DAY_MS
 from gateway import xml
 from gateway.context import Context
 from gateway.errors import InvalidArgument, InvalidRequest, InvalidTag, MalformedXML, NotImplemented_
@@ -32,7 +33,6 @@ _MAX_SIZE = 1000 * 1024**4
 """Bytes; the largest size that a filter may name."""
 _MAX_NEWER = 100
 _MAX_TAG_KEY, _MAX_TAG_VALUE = 128, 256
-_DAY_MS = 86_400_000
 
 MINIMUM_SIZE = "x-amz-transition-default-minimum-object-size"
 _MINIMUM_SIZES = ("all_storage_classes_128K", "varies_by_storage_class")
@@ -311,7 +311,7 @@ def _date(text: str | None) -> int | None:
     except ValueError:
         raise MalformedXML() from None
     milliseconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
-    if milliseconds % _DAY_MS:
+    if milliseconds % DAY_MS:
         raise InvalidArgument("'Date' must be at midnight GMT")
     return int(milliseconds)
 

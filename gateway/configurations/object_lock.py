@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from backends.base import Doc
+from backends.clock import DAY_MS, LAST_SECOND
 from backends.locks import Mode, Retention, read_retention
 from gateway import xml
 from gateway.context import Context
 from gateway.errors import InvalidArgument, InvalidBucketState, InvalidRequest, MalformedXML
 
-_DAY_MS = 86_400_000
 _MOST_DAYS = 36_500
 _MOST_YEARS = 100
 ENABLED = xml.document("ObjectLockConfiguration", xml.element("ObjectLockEnabled", "Enabled")).decode()
@@ -83,7 +83,7 @@ def load(text: str) -> Default | None:
     for rule in xml.children(xml.parse(text.encode(), "ObjectLockConfiguration"), "Rule"):
         found = xml.fields(xml.children(rule, "DefaultRetention")[0])
         days = int(found.get("Days", 0)) + 365 * int(found.get("Years", 0))
-        return Default(Mode(found["Mode"]), days * _DAY_MS)
+        return Default(Mode(found["Mode"]), days * DAY_MS)
     return None
 
 
@@ -133,18 +133,18 @@ def _from_headers(headers: Mapping[str, str], now: int) -> Retention:
         )
     if mode not in Mode.__members__:
         raise InvalidArgument("Unknown wormMode directive.", ArgumentName=MODE, ArgumentValue=mode)
-    moment = _moment(until)
-    if moment is None:
+    when = moment(until)
+    if when is None:
         raise InvalidArgument(
             "The retain until date must be provided in ISO 8601 format",
             ArgumentName=UNTIL,
             ArgumentValue=until,
         )
-    return Retention(Mode(mode), _future(moment, now))
+    return Retention(Mode(mode), _future(when, now))
 
 
-def _moment(text: str) -> int | None:
-    """Milliseconds of an ISO 8601 time."""
+def moment(text: str) -> int | None:
+    """Milliseconds of an ISO 8601 time; None of what is none."""
     if not _TIME.fullmatch(text):
         return None
     try:
@@ -154,10 +154,10 @@ def _moment(text: str) -> int | None:
         return None
 
 
-def _future(moment: int, now: int) -> int:
-    if moment <= now:
+def _future(when: int, now: int) -> int:
+    if when <= now:
         raise InvalidArgument("The retain until date must be in the future!", ArgumentName=UNTIL)
-    return moment
+    return when
 
 
 def require(context: Context) -> None:
@@ -176,10 +176,10 @@ def read_retention_document(data: bytes, now: int) -> str | None:
         return None
     if found.keys() != {"Mode", "RetainUntilDate"} or found["Mode"] not in Mode.__members__:
         raise MalformedXML()
-    moment = _moment(found["RetainUntilDate"])
-    if moment is None:
+    when = moment(found["RetainUntilDate"])
+    if when is None:
         raise MalformedXML()
-    return str(Retention(Mode(found["Mode"]), _future(moment, now)))
+    return str(Retention(Mode(found["Mode"]), _future(when, now)))
 
 
 def show_retention(text: str) -> bytes:
@@ -214,6 +214,6 @@ def lock_headers(docs: Mapping[Doc, str]) -> dict[str, str]:
 def _shown(text: str) -> tuple[str, str]:
     retention = read_retention(text)
     assert retention is not None
-    seconds = min(retention.until // 1000, 253_402_300_799)  # the last second that a date can tell
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=retention.until % 1000 * 1000)
-    return retention.mode, moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds = min(retention.until // 1000, LAST_SECOND)
+    until = datetime.fromtimestamp(seconds, UTC).replace(microsecond=retention.until % 1000 * 1000)
+    return retention.mode, until.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from auth.accounts import Accounts, OneAccount, number_of
 from auth.identity import OWNER_ID, account_number
+from backends import clock
 from backends.base import BucketInfo, Doc
 from gateway.configurations import notification
 from gateway.events.delivery import Delivery, log
@@ -116,7 +117,7 @@ class Events:
         known = [message for message in messages if self._is_target(message[0])]
         if not known:
             return
-        await self._queue.put(known, time.time_ns() // 1_000_000)
+        await self._queue.put(known, clock.now())
         for target in {target for target, _ in known}:
             self._delivery.wake(target)
 

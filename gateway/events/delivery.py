@@ -18,10 +18,10 @@ import logging
 import random
 import sqlite3
 import ssl
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends.clock import now
 from gateway.background import turn
 from gateway.options import NotificationOptions, TargetOptions
 
@@ -105,7 +105,7 @@ class Delivery:
 
     async def _send_next(self, name: str) -> bool:
         """Send one message; whether there may be another to be sent now."""
-        message = self._queue.first(name, _now())
+        message = self._queue.first(name, now())
         if message is None:
             return False
         outcome = await self._post(name, message)
@@ -144,7 +144,7 @@ class Delivery:
 
     async def _trim(self) -> None:
         while True:
-            oldest = _now() - int(self._options.max_age * 1000)
+            oldest = now() - int(self._options.max_age * 1000)
             try:
                 given_up = await self._queue.trim(oldest, self._options.max_queued)
             except (sqlite3.Error, OSError):
@@ -184,11 +184,7 @@ def _client() -> "httpx.AsyncClient":
     )
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _later(tries: int) -> int:
     """When to try again: after a time that doubles, at random between half of it and all."""
     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(tries, 16))
-    return _now() + int(pause * random.uniform(500, 1000))  # noqa: S311 - no secret
+    return now() + int(pause * random.uniform(500, 1000))  # noqa: S311 - no secret

@@ -1,8 +1,7 @@
 """GetObjectRetention, PutObjectRetention, GetObjectLegalHold, PutObjectLegalHold."""
 
-import time
-
 from backends.base import Doc
+from backends.clock import now
 from gateway.authorise import may_bypass_governance
 from gateway.configurations import object_lock
 from gateway.context import Context
@@ -20,9 +19,7 @@ async def put_retention(context: Context) -> Reply:
     """Retain a version, or change that as far as it may be changed."""
     object_lock.require(context)
     ref = object_ref(context)
-    retention = object_lock.read_retention_document(
-        await context.required_document(), time.time_ns() // 1_000_000
-    )
+    retention = object_lock.read_retention_document(await context.required_document(), now())
     await subject(context)
     bypass = await may_bypass_governance(context, ref)
     await context.backend.put_doc(ref, Doc.RETENTION, retention, bypass_governance=bypass)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote
 
+from backends.clock import DAY_MS
 from gateway.conditions import http_date
 from gateway.configurations.lifecycle import Lifecycle, Rule
 
-DAY_MS = 86_400_000
 _MOST = 253_402_214_400_000
 """The last midnight that a date can tell, in ms."""
 _IN_HEADER = "".join(map(chr, range(0x20, 0x7F))).replace('"', "")

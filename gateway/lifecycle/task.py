@@ -1,12 +1,12 @@
 """The recurring pass of a serving gateway, and what it tells: the only part that knows how workers are put together."""
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.base import Backend, BucketInfo, Multipart, Versioned
+from backends.clock import now
 from gateway.background import Periodic
 from gateway.lifecycle.evaluation import Calendar
 from gateway.lifecycle.worker import Notify, Pass, Removal, Store, nobody
@@ -23,11 +23,6 @@ LOCK = "lifecycle.lock"
 def as_store(backend: Backend) -> Store | None:
     """The backend, if it can carry out all rules."""
     return backend if isinstance(backend, Multipart) and isinstance(backend, Versioned) else None
-
-
-def now() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def periodic(store: Store, interval: float, day: int, directory: Path, events: "Events | None") -> Periodic:
