@@ -78,6 +78,11 @@ def name_of(version: str | None) -> str:
     return NULL if version is None else version
 
 
+def told_version(version: str | None, bucket: Mapping[Doc, str]) -> str | None:
+    """What S3 calls a version in a bucket with these documents; None where there never was versioning."""
+    return NULL if version is None and Doc.VERSIONING in bucket else version
+
+
 def current_is_marker(key: str, version: str | None) -> S3Error:
     """The answer for a key whose current version is a delete marker."""
     error = NoSuchKey(Key=key)

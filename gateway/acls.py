@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from auth import acl
+from auth.access import ENFORCED
 from auth.acl import Acl, Grant, Permission
 from auth.identity import OWNER_ID, OWNER_NAME
 from backends.base import Doc
 from gateway import xml
 from gateway.configurations import public_access
-from gateway.configurations.ownership import ENFORCED, PREFERRED
+from gateway.configurations.ownership import PREFERRED
 from gateway.context import Context
 from gateway.errors import (
     AccessControlListNotSupported,
@@ -158,11 +159,15 @@ def _person(context: Context, canonical_id: str) -> tuple[xml.Markup, xml.Markup
     return xml.element("ID", canonical_id), xml.element("DisplayName", known or "")
 
 
+def grantee_element(grantee: str, *more: xml.Markup) -> xml.Markup:
+    """`<Grantee>` of a group's URI, or of a canonical id with `more` behind it."""
+    kind, name = ("Group", "URI") if grantee in acl.GROUPS else ("CanonicalUser", "ID")
+    inner = "".join([xml.element(name, grantee), *more])
+    return xml.Markup(f'<Grantee {_XSI} xsi:type="{kind}">{inner}</Grantee>')
+
+
 def _grantee(context: Context, grantee: str) -> xml.Markup:
-    if grantee in acl.GROUPS:
-        return xml.Markup(f'<Grantee {_XSI} xsi:type="Group">{xml.element("URI", grantee)}</Grantee>')
-    inner = "".join(_person(context, grantee))
-    return xml.Markup(f'<Grantee {_XSI} xsi:type="CanonicalUser">{inner}</Grantee>')
+    return grantee_element(grantee, *(() if grantee in acl.GROUPS else _person(context, grantee)[1:]))
 
 
 def _header_grants(context: Context) -> Iterator[Grant]:

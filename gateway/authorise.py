@@ -86,7 +86,7 @@ async def authorise(context: Context) -> None:
     if operation.per_item:
         await _require_any(context)
         return
-    if operation.name in IN_BODY and context.prefetched is None and _has_policies(context):
+    if operation.name in IN_BODY and context.prefetched is None and policies(context, context.bucket):
         context.prefetched = await context.document()
     ref = _target(context)
     further = FURTHER_ACTIONS.get((operation.name, bool(context.param("versionId"))), ())
@@ -177,15 +177,15 @@ async def _require_any(context: Context) -> None:
     """An operation on many objects asks for each of them. Here: might the caller be allowed any?"""
     if context.identity.anonymous and context.services.anonymous == "none":
         raise AccessDenied()
-    if not _has_policies(context):
+    if not policies(context, context.bucket):
         may(_question(context, context.operation.action, Ref(context.bucket.name, ""), context.bucket, None))
 
 
-def _has_policies(context: Context) -> bool:
-    """Whether any policy bears on the request: the bucket's, the key's or the session's."""
+def policies(context: Context, bucket: BucketInfo) -> list[str]:
+    """The policies that bear on what the caller does with a bucket: the bucket's, the key's, the session's."""
     identity = context.identity
-    texts = (context.bucket.docs.get(Doc.POLICY), identity.policy, identity.session_policy)
-    return any(text is not None for text in texts)
+    texts = (bucket.docs.get(Doc.POLICY), identity.policy, identity.session_policy)
+    return [text for text in texts if text is not None]
 
 
 def _target(context: Context) -> Ref:
@@ -197,7 +197,7 @@ def _target(context: Context) -> Ref:
 def _writes_by_acl(context: Context) -> bool:
     """Whether the bucket's ACL lets the caller write, with no policy that might see it otherwise."""
     bucket = context.bucket
-    if _has_policies(context) or Doc.ACL not in bucket.docs:
+    if policies(context, bucket) or Doc.ACL not in bucket.docs:
         return False
     return decides(_question(context, "s3:PutObject", context.ref, bucket, None))
 
@@ -229,10 +229,9 @@ async def _load(context: Context, ref: Ref, bucket: BucketInfo) -> tuple[ObjectI
 
 
 def _depends_on_object(context: Context, bucket: BucketInfo) -> bool:
-    if bucket.docs.get(Doc.OWNERSHIP) != "BucketOwnerEnforced":
+    if bucket.docs.get(Doc.OWNERSHIP) != ENFORCED:
         return True
-    texts = (bucket.docs.get(Doc.POLICY), context.identity.policy, context.identity.session_policy)
-    return any(text is not None and _asks_for_tags(text) for text in texts)
+    return any(_asks_for_tags(text) for text in policies(context, bucket))
 
 
 def _asks_for_tags(text: str) -> bool:

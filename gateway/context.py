@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from auth.access import Anonymous
+from auth.access import ENFORCED, Anonymous
 from auth.accounts import Accounts, OneAccount
 from auth.identity import OWNER_ID, Identity, Verified
 from backends.base import MAX_PUT_BYTES, Backend, BucketInfo, Doc, Multipart, ObjectInfo, Ref, Versioned
@@ -36,7 +36,7 @@ class Services:
     region: str = "us-east-1"
     versioned: Versioned | None = None
     accounts: Accounts = field(default_factory=OneAccount)
-    object_ownership: str = "BucketOwnerEnforced"
+    object_ownership: str = ENFORCED
     """Of a new bucket that does not say."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For is believed."""

@@ -7,7 +7,6 @@ Sources: https://fetch.spec.whatwg.org/#http-cors-protocol,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html
 """
 
-import re
 from collections.abc import Mapping
 
 from backends.base import Backend, Doc
@@ -15,14 +14,13 @@ from gateway.configurations import cors
 from gateway.configurations.cors import METHODS, Cors, Rule
 from gateway.errors import AccessForbidden, BadRequest, NoSuchBucket, S3Error
 from gateway.reply import Reply
-from gateway.request import Request
+from gateway.request import TOKEN, Request
 
 VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 _METHOD = "access-control-request-method"
 _HEADERS = "access-control-request-headers"
 MAX_NAMES = 100
 """Headers that one request may ask for: each is compared with each that is allowed."""
-_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_ALLOWED = (
     "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / "
     "Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec."
@@ -89,7 +87,7 @@ def _allows(rule: Rule, wanted: tuple[str, ...]) -> bool:
         return False
     patterns = [pattern.lower() for pattern in rule.headers] if wanted else []
     return all(
-        _TOKEN.fullmatch(name) and any(matches(pattern, name) for pattern in patterns) for name in wanted
+        TOKEN.fullmatch(name) and any(matches(pattern, name) for pattern in patterns) for name in wanted
     )
 
 

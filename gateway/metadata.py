@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from backends.base import ChecksumType, Conditions, Content, Doc, ObjectInfo, UploadInfo, Write
 from backends.clock import now
+from backends.versions import told_version
 from gateway import acls
 from gateway.checksums import ALGORITHMS
 from gateway.conditions import http_date
@@ -162,9 +163,8 @@ def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
 
 def version_headers(context: Context, info: ObjectInfo) -> dict[str, str]:
     """`x-amz-version-id`, where versioning is or was enabled."""
-    if info.version is not None:
-        return {"x-amz-version-id": info.version}
-    return {"x-amz-version-id": "null"} if Doc.VERSIONING in context.bucket.docs else {}
+    version = told_version(info.version, context.bucket.docs)
+    return {} if version is None else {"x-amz-version-id": version}
 
 
 def expiration_headers(context: Context, info: ObjectInfo) -> dict[str, str]:
@@ -209,7 +209,7 @@ def object_headers(content: Content, context: Context) -> dict[str, str]:
     for name, value in info.user.items():
         headers[USER_PREFIX + name] = value
     docs = context.bucket.docs
-    if Doc.VERSIONING in docs:
+    if info.version is not None or Doc.VERSIONING in docs:
         headers |= version_headers(context, info)
     if Doc.LIFECYCLE in docs:
         headers |= expiration_headers(context, info)

@@ -37,8 +37,10 @@ _SIGNATURE_PARAMETERS = frozenset(
         "x-amz-signedheaders",
     }
 )
-_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+"""What a header's name is (in lower case), what no header's value holds, what no percent-encoded text holds."""
 
 REQUEST_ID = "s3gw.request_id"
 """Where a scope carries the id of the request."""
@@ -113,7 +115,7 @@ class Request:
                 continue
             if header == "x-amz-copy-source":
                 raise NotImplemented_()
-            if not _TOKEN.fullmatch(header) or _CONTROL.search(value):
+            if not TOKEN.fullmatch(header) or CONTROL.search(value):
                 raise InvalidArgument(ArgumentName=name, ArgumentValue=value)
             self.headers.setdefault(header, value.encode().decode("latin-1"))
 

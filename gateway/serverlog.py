@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from auth import acl
+from auth.access import ENFORCED
 from auth.accounts import number_of
 from auth.acl import Acl, Grant, Permission
 from auth.identity import ANONYMOUS, OWNER_ID, Verified
@@ -28,7 +29,6 @@ from backends.base import BucketInfo, Content, Doc, ObjectInfo, Ref, Span, Write
 from gateway.checksums import ExpectedChecksum
 from gateway.configurations import logging as configuration
 from gateway.configurations.logging import DELIVERY_TIME, EVENT_TIME, Logging
-from gateway.configurations.ownership import ENFORCED
 from gateway.context import NO_BUCKET, Context, Level, Operation, Services
 from gateway.errors import S3Error
 from gateway.logline import Record, line, operation_name, redacted
@@ -255,7 +255,7 @@ def _object_key(settings: Logging, source: BucketInfo, services: Services, now: 
 
 async def _write(context: Context, key: str, settings: Logging, lines: list[str]) -> None:
     """Store a log object in the context's bucket, encrypted as that bucket encrypts by default."""
-    from gateway.encryption.service import sealing_of
+    from gateway.encryption.service import encryptor_of, sealing_of
     from gateway.stream import payload_of
 
     data = "".join(lines).encode("ascii")
@@ -264,8 +264,8 @@ async def _write(context: Context, key: str, settings: Logging, lines: list[str]
     if sealing is not None:
         write = sealing.kept(write)
     content = Content(ObjectInfo(key, len(data), "", 0), Span(0, len(data)), data)
-    encryptor = sealing.encryptor() if sealing is not None else None
-    payload = payload_of(content, ExpectedChecksum("CRC64NVME"), context.services.spool, encryptor)
+    spool = context.services.spool
+    payload = payload_of(content, ExpectedChecksum("CRC64NVME"), spool, encryptor_of(sealing))
     async with payload as body:
         info = await context.backend.put_object(Ref(context.bucket.name, key), body, write)
     await _tell(context, info)
@@ -273,8 +273,9 @@ async def _write(context: Context, key: str, settings: Logging, lines: list[str]
 
 async def _tell(context: Context, info: ObjectInfo) -> None:
     """A log object is an event like any other that is put."""
-    if context.services.events is None or Doc.NOTIFICATION not in context.bucket.docs:
+    if not context.notifies:
         return
+    assert context.services.events is not None
     from gateway.events import Change, service_origin
 
     change = Change("s3:ObjectCreated:Put", info.key, info.size, info.etag, info.version)

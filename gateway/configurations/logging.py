@@ -8,11 +8,11 @@ import functools
 from dataclasses import dataclass
 
 from auth import acl
+from auth.access import ENFORCED
 from auth.acl import Acl, Grant, Permission
 from backends.base import BucketInfo, Doc
 from gateway import acls, xml
 from gateway.configurations import object_lock, public_access, request_payment
-from gateway.configurations.ownership import ENFORCED
 from gateway.context import Context
 from gateway.encryption.document import load as load_encryption
 from gateway.encryption.record import Mode
@@ -33,7 +33,6 @@ ABSENT = xml.document(_ROOT)
 """What GET answers of a bucket that is not logged."""
 SIMPLE, EVENT_TIME, DELIVERY_TIME = "SimplePrefix", "EventTime", "DeliveryTime"
 _FIELDS = frozenset({"TargetBucket", "TargetPrefix", "TargetGrants", "TargetObjectKeyFormat"})
-_XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,9 @@ def _encrypts_by_kms(target: BucketInfo) -> bool:
 def show(logging: Logging) -> str:
     """The document that is kept, and that GET answers."""
     grants = [
-        xml.element("Grant", _grantee(grant.grantee), xml.element("Permission", grant.permission.value))
+        xml.element(
+            "Grant", acls.grantee_element(grant.grantee), xml.element("Permission", grant.permission.value)
+        )
         for grant in logging.grants
     ]
     return xml.document(
@@ -128,11 +129,6 @@ def _shown_format(name: str) -> xml.Markup:
     if name == SIMPLE:
         return xml.element(SIMPLE)
     return xml.element("PartitionedPrefix", xml.element("PartitionDateSource", name))
-
-
-def _grantee(grantee: str) -> xml.Markup:
-    kind, name = ("Group", "URI") if grantee in acl.GROUPS else ("CanonicalUser", "ID")
-    return xml.Markup(f'<Grantee {_XSI} xsi:type="{kind}">{xml.element(name, grantee)}</Grantee>')
 
 
 def _enabled(data: bytes) -> xml.Element | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from backends import versions
 from backends.base import Doc
 from backends.clock import DAY_MS, LAST_SECOND
 from backends.locks import Mode, Retention, read_retention
@@ -45,7 +46,7 @@ def read(data: bytes, context: Context) -> str:
         raise MalformedXML()
     rules = xml.children(top, "Rule")
     period = _read_rule(rules) if rules else None
-    if context.document_of_bucket(Doc.VERSIONING) != "Enabled":
+    if context.document_of_bucket(Doc.VERSIONING) != versions.ENABLED:
         raise InvalidBucketState(
             "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
         )

@@ -4,12 +4,14 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-owner
 """
 
 from auth import acl
+from auth.access import ENFORCED
 from backends.base import Doc
 from gateway import xml
 from gateway.context import Context
 from gateway.errors import InvalidBucketAclWithObjectOwnership, MalformedXML
 
-ENFORCED, PREFERRED, WRITER = OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
+PREFERRED, WRITER = "BucketOwnerPreferred", "ObjectWriter"
+OWNERSHIPS = (ENFORCED, PREFERRED, WRITER)
 
 
 def read(data: bytes, context: Context) -> str:

@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 from gateway import xml
 from gateway.context import Context
 from gateway.errors import BadRequest, InvalidArgument, InvalidTag, MalformedXML
+from gateway.request import BAD_ESCAPE
 
 OBJECT_TAGS = 10
 BUCKET_TAGS = 50
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
 _ALLOWED = re.compile(r"[\w\s+\-=._:/@]*")
-_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _TOO_MANY_OF_OBJECT = "Object tags cannot be greater than 10"
 _TOO_MANY_OF_BUCKET = "Bucket tag count cannot be greater than 50"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -47,7 +47,7 @@ def read_header(value: str) -> str | None:
         return None
     try:
         pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=False, errors="strict")
-        if _BAD_ESCAPE.search(value):
+        if BAD_ESCAPE.search(value):
             raise ValueError
     except ValueError:
         pairs = [("", "")]

@@ -4,6 +4,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketVersioning.
 """
 
 from backends.base import Doc
+from backends.versions import ENABLED, SUSPENDED
 from gateway import xml
 from gateway.context import Context
 from gateway.errors import (
@@ -13,7 +14,7 @@ from gateway.errors import (
     NotImplemented_,
 )
 
-STATES = ("Enabled", "Suspended")
+STATES = (ENABLED, SUSPENDED)
 
 
 def read(data: bytes, context: Context) -> str:
@@ -34,7 +35,7 @@ def read(data: bytes, context: Context) -> str:
         raise IllegalVersioningConfigurationException()
     if status not in STATES:
         raise MalformedXML()
-    if status == "Suspended" and context.document_of_bucket(Doc.OBJECT_LOCK):
+    if status == SUSPENDED and context.document_of_bucket(Doc.OBJECT_LOCK):
         raise InvalidBucketState(
             "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
         )

@@ -89,8 +89,9 @@ class Opening:
 def sealing_of(context: Context, headers: Mapping[str, str] | None = None) -> Sealing | None:
     """How the request's object is to be encrypted: as its headers say, else by the bucket's default, else by ours.
 
-    `headers` are those of the request, or the fields of a form. Raises InvalidArgument, InvalidRequest, NotImplemented,
-    AccessDenied (customers' keys are blocked), KMS.NotFoundException.
+    `headers` are those of the request unless others are given: none, where nobody asked.
+    Raises InvalidArgument, InvalidRequest, NotImplemented, AccessDenied (customers' keys are blocked),
+    KMS.NotFoundException.
     """
     wish = wanted(context, headers)
     return None if wish is None else seal(context, wish)

@@ -1,10 +1,10 @@
 """GetBucketAcl, PutBucketAcl, GetObjectAcl, PutObjectAcl."""
 
 from auth import acl
+from auth.access import ENFORCED
 from auth.acl import Acl
 from backends.base import Doc, ObjectInfo
 from gateway import acls
-from gateway.configurations.ownership import ENFORCED
 from gateway.context import Context
 from gateway.errors import AccessControlListNotSupported, MissingSecurityHeader, UnexpectedContent
 from gateway.handlers.parameters import object_ref, subject

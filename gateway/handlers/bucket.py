@@ -3,13 +3,15 @@
 import re
 
 from auth import acl
+from auth.access import ENFORCED
 from auth.identity import OWNER_ID
 from backends.base import BucketPage, BucketQuery, Doc, NewBucket
+from backends.versions import ENABLED
 from gateway import acls, xml
 from gateway.authorise import require
 from gateway.conditions import iso_date
 from gateway.configurations import object_lock, tagging
-from gateway.configurations.ownership import ENFORCED, OWNERSHIPS
+from gateway.configurations.ownership import OWNERSHIPS
 from gateway.context import Context
 from gateway.errors import (
     IllegalLocationConstraintException,
@@ -114,7 +116,7 @@ def _first_documents(context: Context) -> dict[Doc, str]:
     if locked not in ("true", "false"):
         raise InvalidArgument(ArgumentName=_LOCKED, ArgumentValue=locked[:256])
     if locked == "true":
-        docs |= {Doc.VERSIONING: "Enabled", Doc.OBJECT_LOCK: object_lock.ENABLED}
+        docs |= {Doc.VERSIONING: ENABLED, Doc.OBJECT_LOCK: object_lock.ENABLED}
     return docs
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from backends.base import (
     MAX_PUT_BYTES,
-    BucketInfo,
     ByteRange,
     Conditions,
     Content,
@@ -21,6 +20,7 @@ from backends.base import (
     Write,
 )
 from backends.conditions import check_copy_source
+from backends.versions import source_is_marker, told_version
 from gateway import payment, xml
 from gateway.authorise import check_initiator, is_owner, require
 from gateway.body import Body
@@ -59,11 +59,10 @@ from gateway.metadata import (
     write_of,
 )
 from gateway.reply import Reply, document
-from gateway.request import decode_key, decode_source
+from gateway.request import BAD_ESCAPE, decode_key, decode_source
 from gateway.stream import payload_of
 
 _COPY_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
-_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _DIRECTIVES = ("COPY", "REPLACE")
 _CHANGES = frozenset(
     {
@@ -187,15 +186,9 @@ async def _source(context: Context) -> tuple[Ref, ObjectInfo]:
         if error.kind is NoSuchKey:  # told only to those who may list
             await require(context, "s3:ListBucket", Ref(asked.bucket, ""), bucket)
         if error.kind is MethodNotAllowed:
-            raise InvalidRequest(
-                "The source of a copy request may not specifically refer to a delete marker by version id."
-            ) from None
+            raise source_is_marker() from None
         raise
-    return replace(asked, version=_pinned(asked, info, bucket)), info
-
-
-def _pinned(asked: Ref, info: ObjectInfo, bucket: BucketInfo) -> str | None:
-    return asked.version or info.version or ("null" if Doc.VERSIONING in bucket.docs else None)
+    return replace(asked, version=asked.version or told_version(info.version, bucket.docs)), info
 
 
 def _source_version(source: Ref) -> dict[str, str]:
@@ -223,7 +216,7 @@ def _check_change(context: Context, replace_metadata: bool) -> None:
 
 
 def _decoded_source(path: str, value: str) -> tuple[str, str]:
-    if _BAD_ESCAPE.search(path):
+    if BAD_ESCAPE.search(path):
         raise _bad_source("Invalid copy source encoding", value)
     try:
         return decode_source(path)

@@ -33,7 +33,7 @@ from gateway.handlers.parameters import object_url
 from gateway.metadata import SYSTEM_HEADERS, USER_PREFIX
 from gateway.post_policy import parse_post_policy
 from gateway.reply import XML_TYPE, Reply
-from gateway.request import Request
+from gateway.request import CONTROL, TOKEN, Request
 
 Fields = Mapping[str, str]
 """The fields of a form by lower-case name."""
@@ -54,8 +54,6 @@ _HEADERS = {"acl": "x-amz-acl"} | {
 }
 """The fields that stand for a header of PutObject, besides the families below. Of other `x-amz-` fields none is ignored."""
 _FAMILIES = (USER_PREFIX, "x-amz-checksum-", "x-amz-object-lock-", "x-amz-server-side-encryption")
-_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _OF_THE_FORM = frozenset({*SYSTEM_HEADERS, "content-length", "content-md5", "expect", "transfer-encoding"})
 """Headers of the request that are about the form, not about the file in it."""
@@ -158,7 +156,7 @@ def _headers(fields: Fields) -> dict[str, str]:
 
 def _header_value(name: str, value: str) -> str:
     """The value as a header carries it: bytes of UTF-8, no line break."""
-    if not _NAME.fullmatch(name) or _CONTROL.search(value):
+    if not TOKEN.fullmatch(name) or CONTROL.search(value):
         raise InvalidArgument(ArgumentName=name[:64], ArgumentValue=value[:256])
     return value.strip().encode().decode("latin-1")
 

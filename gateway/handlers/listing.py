@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from backends.base import Entry, ListQuery, Page, VersionEntry, VersionPage, VersionQuery
+from backends.versions import name_of
 from gateway import acls, xml
 from gateway.conditions import iso_date
 from gateway.context import Context
@@ -188,7 +189,7 @@ def _version(
 ) -> str:
     """`<Version>` or `<DeleteMarker>`."""
     named = (
-        f"<Key>{encoding(entry.key)}</Key><VersionId>{entry.version or 'null'}</VersionId>"
+        f"<Key>{encoding(entry.key)}</Key><VersionId>{name_of(entry.version)}</VersionId>"
         f"<IsLatest>{'true' if entry.latest else 'false'}</IsLatest>"
     )
     if entry.marker:

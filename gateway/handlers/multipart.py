@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from auth.access import ENFORCED
 from backends.base import (
     UNCONDITIONAL,
     Checksum,
@@ -27,7 +28,6 @@ from gateway.checksums import (
     unknown_algorithm,
 )
 from gateway.conditions import iso_date, parse_size, parse_time, write_conditions
-from gateway.configurations.ownership import ENFORCED
 from gateway.context import Context
 from gateway.encryption.service import check_completion, encryptor_of, sealing_of, sealing_of_part, told
 from gateway.errors import InvalidRequest, NoSuchUpload, PreconditionFailed, S3Error

@@ -4,9 +4,9 @@ from asyncio import gather, sleep
 from collections.abc import Sequence
 from dataclasses import replace
 
-from backends.base import UNCONDITIONAL, WHOLE, Content, Delete, Deleted, Doc, Doomed, ObjectInfo, Read, Ref
+from backends.base import UNCONDITIONAL, WHOLE, Content, Delete, Deleted, Doomed, ObjectInfo, Read, Ref
 from gateway import xml
-from gateway.authorise import allowed, confirm, may_bypass_governance
+from gateway.authorise import allowed, confirm, may_bypass_governance, policies
 from gateway.checksums import ALGORITHMS
 from gateway.conditions import (
     delete_conditions,
@@ -84,11 +84,8 @@ async def put_object(context: Context) -> Reply:
     event = _CREATED[context.operation.name]
     if context.notifies:
         await context.emit(event, info.key, size=info.size, etag=info.etag, version=info.version)
-    headers = {"etag": f'"{info.etag}"', **checksum_headers(info)}
-    if Doc.VERSIONING in context.bucket.docs:
-        headers |= version_headers(context, info)
-    if Doc.LIFECYCLE in context.bucket.docs:
-        headers |= expiration_headers(context, info)
+    headers = {"etag": f'"{info.etag}"', **checksum_headers(info), **version_headers(context, info)}
+    headers |= expiration_headers(context, info)
     if info.checksum:  # AWS documents it for appends alone; kits that show it, and suites, expect it always
         headers["x-amz-object-size"] = str(info.size)
     if sealing is not None:
@@ -132,7 +129,7 @@ async def _delete_all(context: Context, doomed: Sequence[Doomed]) -> list[Delete
     """The outcome of each, in order; of those that the caller may not remove AccessDenied."""
     bucket, permitted, outcomes = context.request.bucket, [], {}
     # Decisions on a policy that was made to be slow must not keep everybody else waiting.
-    weighed = Doc.POLICY in context.bucket.docs or context.identity.policy or context.identity.session_policy
+    weighed = policies(context, context.bucket)
     for number, item in enumerate(doomed):
         ref = Ref(bucket, item.key, item.version)
         action = "s3:DeleteObjectVersion" if item.version else "s3:DeleteObject"
